@@ -1,0 +1,123 @@
+"""Pure tensor operations on planes: codes and nominal values, resampling, blurs.
+
+A plane is (T, 1, H, W). Nominal units: Y 0..1 from black to white, Cb and Cr -0.5..0.5; excursions are legal.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Kernel = Literal["lanczos3", "bicubic", "bilinear", "area"]
+
+_SUPPORT: dict[str, float] = {"lanczos3": 3.0, "bicubic": 2.0, "bilinear": 1.0, "area": 0.5}
+
+
+def code_scale(depth: int, full_range: bool, chroma: bool) -> tuple[float, float]:
+    """(offset, scale) with nominal = (code - offset) / scale, for `depth`-bit codes (H.273 eq. 20 to 31)."""
+    step = float(1 << (depth - 8))
+    if full_range:
+        peak = float((1 << depth) - 1)
+        return (float(1 << (depth - 1)) if chroma else 0.0), peak
+    return (128.0 * step, 224.0 * step) if chroma else (16.0 * step, 219.0 * step)
+
+
+def to_nominal(codes: Tensor, depth: int, full_range: bool, chroma: bool) -> Tensor:
+    """Integer codes (any integer dtype) -> float32 nominal values, exactly invertible by `to_codes`."""
+    offset, scale = code_scale(depth, full_range, chroma)
+    return (codes.float() - offset) / scale
+
+
+def to_codes(
+    plane: Tensor, depth: int, full_range: bool, chroma: bool, dither: Tensor | None = None
+) -> Tensor:
+    """Nominal float -> integer codes, rounded to nearest and clipped to the legal code range;
+    `dither` (broadcastable, in codes, zero mean) is added before rounding.
+    uint8 for 8 bits, uint16 above (int32 where the device lacks uint16 arithmetic is never exposed)."""
+    offset, scale = code_scale(depth, full_range, chroma)
+    codes = plane.float() * scale + offset
+    if dither is not None:
+        codes = codes + dither
+    codes = codes.round().clamp_(0, (1 << depth) - 1)
+    return codes.to(torch.uint8 if depth == 8 else torch.uint16)
+
+
+def resample(
+    plane: Tensor,
+    size: tuple[int, int],
+    *,
+    kernel: Kernel = "lanczos3",
+    scale: tuple[float, float] | None = None,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Tensor:
+    """(T, C, h, w) -> (T, C, H, W) with `size` = (H, W), by a separable windowed kernel.
+
+    Output sample j looks at input position (j + 0.5) / scale - 0.5 + shift (both axes, input samples), so the
+    default keeps picture edges aligned. `scale` is out/in and defaults to the ratio of the sizes; give it when
+    sizes were rounded (odd chroma). Edges repeat. Below scale 1 the kernel widens (anti-aliasing). Weights sum
+    to 1, so flat areas stay flat. Result: float32 for float32 input, else the input's dtype.
+    """
+    height, width = plane.shape[-2:]
+    sy, sx = scale or (size[0] / height, size[1] / width)
+    rows = _weights(height, size[0], sy, shift[0], kernel, plane.device, plane.dtype)
+    columns = _weights(width, size[1], sx, shift[1], kernel, plane.device, plane.dtype)
+    # The cheaper axis first: the one that grows the plane least.
+    if size[0] * width <= height * size[1]:
+        return (rows @ plane) @ columns.T
+    return rows @ (plane @ columns.T)
+
+
+@lru_cache(maxsize=64)
+def _weights(
+    size_in: int,
+    size_out: int,
+    scale: float,
+    shift: float,
+    kernel: Kernel,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Dense (size_out, size_in) resampling matrix, computed in float64."""
+    reach = max(1.0, 1.0 / scale)
+    support = _SUPPORT[kernel] * reach
+    centre = (torch.arange(size_out, dtype=torch.float64) + 0.5) / scale - 0.5 + shift
+    first = torch.ceil(centre - support - 1e-9).long()
+    taps = first[:, None] + torch.arange(math.ceil(2 * support) + 1)
+    weight = _kernel((taps - centre[:, None]) / reach, kernel)
+    weight = weight / weight.sum(1, keepdim=True)
+    matrix = torch.zeros(size_out, size_in, dtype=torch.float64)
+    matrix.scatter_add_(1, taps.clamp(0, size_in - 1), weight)
+    return matrix.to(device=device, dtype=dtype)
+
+
+def _kernel(x: Tensor, kernel: Kernel) -> Tensor:
+    a = x.abs()
+    if kernel == "area":
+        return (a <= 0.5).double()
+    if kernel == "bilinear":
+        return (1 - a).clamp_min(0)
+    if kernel == "bicubic":  # Keys 1981, a = -0.5 (Catmull-Rom)
+        near = 1.5 * a**3 - 2.5 * a**2 + 1
+        far = -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2
+        return torch.where(a <= 1, near, torch.where(a < 2, far, torch.zeros_like(a)))
+    return torch.where(a < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(a))
+
+
+def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
+    """(T, C, H, W) -> the same, separable Gaussian cut at 3 sigma, edges repeated."""
+    if sigma <= 0:
+        return plane
+    radius = max(1, math.ceil(3 * sigma))
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    taps = torch.exp(-(x**2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).to(device=plane.device, dtype=plane.dtype)
+    t, c, h, w = plane.shape
+    flat = plane.reshape(t * c, 1, h, w)
+    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), "replicate"), taps.view(1, 1, -1, 1))
+    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), "replicate"), taps.view(1, 1, 1, -1))
+    return flat.reshape(t, c, h, w)
