@@ -1,0 +1,180 @@
+"""What was seen of a file: every frame's time, damage, scene; segments; measured facts.
+
+The index is built by a decode that runs ahead of the render. Nothing a header says is believed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restore.grid import find_grid, measure_noise
+from restore.scenes import DELAY, CutMarker, SceneOptions
+from restore.video import BlockGrid, FrameBatch, FrameInfo, SceneFacts
+
+SEGMENT_SECONDS = 10
+"""A segment is the shortest run of whole scenes of at least this length ..."""
+SEGMENT_CAP_SECONDS = 60
+"""... but never longer than this: a longer scene is cut, and its pieces get a halo."""
+FACT_FRAMES = 30
+"""Frames of a scene, from its first, that its facts are measured on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of frames: the unit of encoding, resume, retry and distribution."""
+
+    number: int
+    first: int
+    stop: int
+    """Frame indices, `stop` excluded."""
+
+
+@dataclass
+class Index:
+    """Grows while it is built; `complete` once the whole file was seen."""
+
+    time_base: Fraction
+    pts: list[int] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
+    """Frame indices."""
+    cuts: list[int] = field(default_factory=lambda: [0])
+    """Frame indices that start a scene, the first frame included."""
+    segments: list[Segment] = field(default_factory=list)
+    facts: dict[int, SceneFacts] = field(default_factory=dict)
+    """By scene number."""
+    complete: bool = False
+
+    def add_cuts(self, frames: Iterable[int]) -> None:
+        """Detectors may report one cut twice, and a late one after a later one."""
+        for frame in set(frames) - set(self.cuts[-8:]):
+            insort(self.cuts, frame)
+
+    def scene(self, frame: int) -> int:
+        """Scene number of a frame that lies in a finished segment."""
+        return bisect_right(self.cuts, frame) - 1
+
+    def seconds(self, frame: int) -> Fraction:
+        """Time of a frame after the first one."""
+        return (self.pts[frame] - self.pts[0]) * self.time_base
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame to the end of the last one seen."""
+        if not self.pts:
+            return Fraction(0)
+        return self.seconds(-1) + self.durations[-1] * self.time_base
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "time_base": str(self.time_base)}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Index:
+        facts = {}
+        for scene, fact in data["facts"].items():
+            grid = fact["grid"]
+            if grid is not None:
+                grid = BlockGrid(tuple(grid["period"]), tuple(grid["offset"]), grid["strength"])
+            facts[int(scene)] = SceneFacts(grid, fact["noise"])
+        return Index(
+            **{
+                **data,
+                "time_base": Fraction(data["time_base"]),
+                "segments": [Segment(**s) for s in data["segments"]],
+                "facts": facts,
+            }
+        )
+
+
+def build_index(
+    index: Index, batches: Iterable[FrameBatch], scenes: SceneOptions, needs: Set[str]
+) -> Iterator[Segment]:
+    """Fill `index` from decoded batches (integer codes), yielding each segment as soon as it is closed.
+    `needs` names the SceneFacts fields to measure. Everything about a yielded segment is final."""
+    marker = CutMarker(scenes)
+    pending: list[Tensor] = []
+    sampled: dict[int, list[Tensor]] = {}
+    base = 0
+
+    def settle(known: int) -> Iterator[Segment]:
+        """Frames before `known` have their scene."""
+        nonlocal base
+        while base < known:
+            luma = pending.pop(0)
+            scene = index.scene(base)
+            if needs and scene not in index.facts:
+                sampled.setdefault(scene, [])
+                if len(sampled[scene]) < FACT_FRAMES:
+                    sampled[scene].append(luma)
+            if segment := _close(index, base):
+                _measure(index, segment, sampled, needs)
+                yield segment
+            base += 1
+
+    for batch in batches:
+        luma8 = _luma8(batch)
+        for i, info in enumerate(batch.frames):
+            _note(index, info)
+            index.add_cuts(marker.feed(luma8[i, 0].numpy()))
+            pending.append(luma8[i : i + 1])
+        yield from settle(len(index.pts) - DELAY)
+    index.add_cuts(marker.finish())
+    yield from settle(len(index.pts))
+    start = index.segments[-1].stop if index.segments else 0
+    if start < len(index.pts):
+        segment = Segment(len(index.segments), start, len(index.pts))
+        index.segments.append(segment)
+        _measure(index, segment, sampled, needs)
+        index.complete = True
+        yield segment
+    index.complete = True
+
+
+def _note(index: Index, info: FrameInfo) -> None:
+    index.pts.append(info.pts)
+    index.durations.append(info.duration)
+    index.types.append(info.picture_type)
+    if info.damaged:
+        index.damaged.append(info.index)
+
+
+def _close(index: Index, frame: int) -> Segment | None:
+    """The segment that ends just before `frame`, if one does."""
+    first = index.segments[-1].stop if index.segments else 0
+    if frame == first:
+        return None
+    length = (index.pts[frame] - index.pts[first]) * index.time_base
+    starts_scene = index.cuts[index.scene(frame)] == frame
+    if (starts_scene and length >= SEGMENT_SECONDS) or length >= SEGMENT_CAP_SECONDS:
+        segment = Segment(len(index.segments), first, frame)
+        index.segments.append(segment)
+        return segment
+    return None
+
+
+def _measure(
+    index: Index, segment: Segment, sampled: dict[int, list[Tensor]], needs: Set[str]
+) -> None:
+    if not needs:
+        return
+    for scene in range(index.scene(segment.first), index.scene(segment.stop - 1) + 1):
+        if scene not in index.facts:
+            luma = torch.cat(sampled.pop(scene))
+            index.facts[scene] = SceneFacts(
+                find_grid(luma) if "grid" in needs else None,
+                measure_noise(luma) if "noise" in needs else None,
+            )
+
+
+def _luma8(batch: FrameBatch) -> Tensor:
+    """(T, 1, H, W) uint8 luma codes, for measuring only."""
+    luma, depth = batch.planes[0], batch.format.depth
+    return luma if depth == 8 else (luma.to(torch.int32) >> (depth - 8)).to(torch.uint8)

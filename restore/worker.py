@@ -1,0 +1,118 @@
+"""One device running one pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+
+import cv2
+import torch
+from torch import Tensor
+
+from restore.errors import DeviceError, StageError
+from restore.motion import MotionService
+from restore.pipeline import PipelineSpec
+from restore.planes import to_codes, to_nominal
+from restore.video import FrameBatch, Planes, VideoFormat
+from restore.windowing import Meter, run_stage
+
+
+def find_device(name: str) -> torch.device:
+    """'auto', 'cpu', 'cuda' or 'cuda:N' -> a device that is there. Raises DeviceError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name == "cuda" or name.startswith("cuda:"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        number = name.partition(":")[2] or "0"
+        if number.isdigit() and int(number) < count:
+            return torch.device("cuda", int(number))
+        raise DeviceError(
+            f"--device {name}: no such device; torch {torch.__version__} sees {count} CUDA "
+            "devices; try --device cpu, or see 'restore doctor'"
+        )
+    raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+
+
+class Worker:
+    """Build it in the process that owns the device; feed it any number of streams, one after another."""
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        source: VideoFormat,
+        output: VideoFormat,
+        device: torch.device,
+        threads: int,
+        meter: Meter = lambda _: nullcontext(),
+    ) -> None:
+        """`output`: the last stage's format with the depth the encoder wants. Thread counts are fixed because
+        the optical flow splits its work, and so its result, by them."""
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+        self._spec, self._output, self._device, self._meter = spec, output, device, meter
+        self._formats = spec.formats(source)
+        self._steps = [(entry.build(), entry.where) for entry in spec.stages]
+        self._reach = sum(stage.window.past for stage, _ in self._steps)
+        for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
+            stage.load(fmt, device)
+
+    def __call__(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+        """Integer codes in, integer codes out; the same frames, in order."""
+        motion = MotionService(self._spec.motion, self._device)
+        flow: Iterable[FrameBatch] = self._enter(batches, motion)
+        for (stage, where), output in zip(self._steps, self._formats[1:], strict=True):
+            flow = run_stage(stage, flow, output, where, self._meter)
+        for batch in flow:
+            yield self._leave(batch)
+            motion.forget(batch.frames[-1].index + 1 - self._reach)
+
+    def _enter(self, batches: Iterable[FrameBatch], motion: MotionService) -> Iterator[FrameBatch]:
+        for batch in batches:
+            depth, full = batch.format.depth, bool(batch.format.color.full_range)
+            planes = tuple(
+                to_nominal(codes.to(self._device), depth, full, chroma=i > 0)
+                for i, codes in enumerate(batch.planes)
+            )
+            motion.add(batch.frames, planes[0])
+            yield replace(batch, planes=planes, motion=motion)
+
+    def _leave(self, batch: FrameBatch) -> FrameBatch:
+        for plane in batch.planes:
+            if not bool(torch.isfinite(plane).all()):
+                first, last = batch.frames[0].index, batch.frames[-1].index
+                raise StageError(
+                    f"{self._spec.name}: frames {first} to {last} came out as NaN or infinity; "
+                    "leave stages out one by one with --set to find the cause"
+                )
+        depth, full = self._output.depth, bool(self._output.color.full_range)
+        dither = self._spec.output.dither
+        planes: Planes = tuple(
+            to_codes(plane, depth, full, i > 0, _dither(plane) if dither else None).cpu()
+            for i, plane in enumerate(batch.planes)
+        )
+        return FrameBatch(planes, batch.frames, self._output)
+
+
+_BAYER = torch.tensor(
+    [
+        [0, 32, 8, 40, 2, 34, 10, 42],
+        [48, 16, 56, 24, 50, 18, 58, 26],
+        [12, 44, 4, 36, 14, 46, 6, 38],
+        [60, 28, 52, 20, 62, 30, 54, 22],
+        [3, 35, 11, 43, 1, 33, 9, 41],
+        [51, 19, 59, 27, 49, 17, 57, 25],
+        [15, 47, 7, 39, 13, 45, 5, 37],
+        [63, 31, 55, 23, 61, 29, 53, 21],
+    ]
+)
+
+
+def _dither(plane: Tensor) -> Tensor:
+    """(H, W) ordered dither in codes, inside (-0.5, 0.5): whole codes stay as they are, so a chain that
+    changes nothing is exact and grey stays neutral. Fixed in place, so it costs an encoder little."""
+    height, width = plane.shape[-2:]
+    tile = ((_BAYER.to(plane.device).float() + 0.5) / 64 - 0.5) * 0.98
+    return tile.repeat(-(-height // 8), -(-width // 8))[:height, :width]
