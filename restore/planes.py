@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restore.color import Siting
+from restore.video import VideoFormat
+
 Kernel = Literal["lanczos3", "bicubic", "bilinear", "area"]
 
 _SUPPORT: dict[str, float] = {"lanczos3": 3.0, "bicubic": 2.0, "bilinear": 1.0, "area": 0.5}
@@ -70,6 +73,30 @@ def resample(
     if size[0] * width <= height * size[1]:
         return (rows @ plane) @ columns.T
     return rows @ (plane @ columns.T)
+
+
+def chroma_shift(fmt: VideoFormat, scale: tuple[float, float]) -> tuple[float, float]:
+    """The `shift` (vertical, horizontal) that `resample` needs so that the chroma of `fmt`, resampled by `scale`
+    (out/in), lies over its luma, resampled with edges aligned by the same `scale`, at the same siting.
+
+    A chroma sample i of an axis subsampled by s lies at luma position s*i + d. Luma moves as x -> f*(x + 1/2) - 1/2,
+    so the output's chroma sample j shows input chroma position ((s*j + d + 1/2) / f - 1/2 - d) / s; taking from it
+    what `resample` looks at unshifted leaves (d - (s - 1) / 2) / s * (1/f - 1). Unknown siting is taken as LEFT.
+    """
+    if fmt.chroma is None:
+        return 0.0, 0.0
+    vertical, horizontal = (
+        _siting_shift(1 << log2, site, factor)
+        for log2, site, factor in zip(
+            fmt.chroma.value, (fmt.color.siting or Siting.LEFT).value, scale, strict=True
+        )
+    )
+    return vertical, horizontal
+
+
+def _siting_shift(step: int, site: float, factor: float) -> float:
+    # Siting is given for 2:1 (0, 1/2 or 1): 0 is the first luma sample of the block, 1/2 its centre, 1 its last.
+    return (site - 0.5) * (step - 1) / step * (1 / factor - 1)
 
 
 @lru_cache(maxsize=64)
