@@ -1,0 +1,1 @@
+"""The media layer: the only importer of av."""
