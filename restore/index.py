@@ -95,10 +95,15 @@ class Index:
 
 
 def build_index(
-    index: Index, batches: Iterable[FrameBatch], scenes: SceneOptions, needs: Set[str]
+    index: Index,
+    batches: Iterable[FrameBatch],
+    scenes: SceneOptions,
+    needs: Set[str],
+    look_ahead: int = 0,
 ) -> Iterator[Segment]:
     """Fill `index` from decoded batches (integer codes), yielding each segment as soon as it is closed.
-    `needs` names the SceneFacts fields to measure. Everything about a yielded segment is final."""
+    `needs` names the SceneFacts fields to measure. Everything about a yielded segment is final, and so are
+    the cuts among the `look_ahead` frames after it."""
     marker = CutMarker(scenes)
     pending: list[Tensor] = []
     sampled: dict[int, list[Tensor]] = {}
@@ -125,7 +130,7 @@ def build_index(
             _note(index, info)
             index.add_cuts(marker.feed(luma8[i, 0].numpy()))
             pending.append(luma8[i : i + 1])
-        yield from settle(len(index.pts) - DELAY)
+        yield from settle(len(index.pts) - DELAY - look_ahead)
     index.add_cuts(marker.finish())
     yield from settle(len(index.pts))
     start = index.segments[-1].stop if index.segments else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from abc import ABC, abstractmethod
 from importlib import import_module
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -41,6 +42,10 @@ class Stage(Options, ABC):
     def output_format(self, source: VideoFormat) -> VideoFormat:
         """The format this stage makes from `source`; ValueError if it cannot take it."""
         return source
+
+    def assets(self) -> tuple[Path, ...]:
+        """Files, such as weights, whose content decides the picture. Raises ModelError."""
+        return ()
 
     def load(self, source: VideoFormat, device: torch.device) -> None:
         """Put weights on `device`. Called once, in the process that will run `process`.

@@ -1,0 +1,5 @@
+"""`python -m restore`."""
+
+from restore.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Engines: how a pipeline is run over a whole file."""

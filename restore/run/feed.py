@@ -1,0 +1,96 @@
+"""Cut one sequential decode into the frames that each segment needs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from restore.index import Index, Segment
+from restore.video import FrameBatch
+
+
+class Feed:
+    """Hands out spans of frames in rising order from a decode that cannot seek.
+
+    Seeking in RealMedia and MPEG program streams cannot be trusted, so frames of segments that are already
+    done are decoded and dropped. Batches are cut at the same places whatever was done before: a resumed
+    run does the same arithmetic as an uninterrupted one."""
+
+    def __init__(self, batches: Iterator[FrameBatch], index: Index, halo: tuple[int, int]) -> None:
+        self._batches, self._index, self._halo = batches, index, halo
+        self._held: deque[FrameBatch] = deque()
+
+    def frames_of(self, segment: Segment) -> Iterator[FrameBatch]:
+        """The segment's frames, with their scenes and facts, and around a cut inside a scene as many frames
+        more as the chain looks at. Consume it before asking for the next segment."""
+        first, stop = self._with_halo(segment)
+        for batch in self._span(first, stop):
+            scenes = [self._index.scene(f.index) for f in batch.frames]
+            yield replace(
+                batch,
+                frames=tuple(replace(f, scene=s) for f, s in zip(batch.frames, scenes, strict=True)),
+                facts={s: self._index.facts[s] for s in scenes if s in self._index.facts},
+            )
+
+    def _with_halo(self, segment: Segment) -> tuple[int, int]:
+        """The halo never reaches into another scene: frames there are never looked at."""
+        past, future = self._halo
+        scene_first = self._index.cuts[self._index.scene(segment.first)]
+        first = max(segment.first - past, min(scene_first, segment.first))
+        later = [c for c in self._index.cuts if c >= segment.stop]
+        stop = min([segment.stop + future, *later[:1]])
+        return first, stop
+
+    def _span(self, first: int, stop: int) -> Iterator[FrameBatch]:
+        for batch in list(self._held):
+            yield from _inside(batch, first, stop)
+        while not self._held or self._held[-1].frames[-1].index + 1 < stop:
+            batch = next(self._batches, None)
+            if batch is None:
+                return
+            self._held.append(batch)
+            yield from _inside(batch, first, stop)
+            # The next segment starts no earlier than a halo before the end of this one.
+            known = self._held[-1].frames[-1].index
+            while self._held and self._held[0].frames[-1].index < known - sum(self._halo) - len(batch):
+                self._held.popleft()
+
+
+def _inside(batch: FrameBatch, first: int, stop: int) -> Iterator[FrameBatch]:
+    start = batch.frames[0].index
+    low, high = max(first - start, 0), min(stop - start, len(batch))
+    if low < high:
+        yield batch[low:high]
+
+
+def trim(
+    batches: Iterable[FrameBatch], start: Fraction | None, end: Fraction | None
+) -> Iterator[FrameBatch]:
+    """Frames shown from `start` up to `end` (seconds after the first frame), renumbered from 0, with time
+    counted from `start`. Without either, the batches as they are."""
+    if start is None and end is None:
+        yield from batches
+        return
+    origin: int | None = None
+    count = 0
+    for batch in batches:
+        base = batch.format.time_base
+        if origin is None:
+            origin = batch.frames[0].pts + round((start or Fraction(0)) / base)
+        limit = None if end is None else origin + round((end - (start or Fraction(0))) / base)
+        keep = [
+            i
+            for i, f in enumerate(batch.frames)
+            if f.pts >= origin and (limit is None or f.pts < limit)
+        ]
+        if keep:
+            part = batch[keep[0] : keep[-1] + 1]
+            frames = tuple(
+                replace(f, index=count + i, pts=f.pts - origin) for i, f in enumerate(part.frames)
+            )
+            count += len(frames)
+            yield replace(part, frames=frames)
+        if limit is not None and batch.frames[-1].pts >= limit:
+            return

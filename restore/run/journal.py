@@ -1,0 +1,175 @@
+"""What is kept beside the output until the run is through: finished segments, the index, the terms.
+
+    out.mkv.parts/
+        journal.json          terms of the run, and each finished segment with its hash
+        index.json            what was seen of the input, once the index is complete
+        segment-00000.nut     a finished segment
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from restore.errors import OutputError
+from restore.index import Index, Segment
+
+_WHOLE_FILE_LIMIT = 1 << 30
+_SAMPLES = 256
+_SAMPLE_BYTES = 1 << 20
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file. Beyond 1 GiB, of its size and 256 evenly spaced MiB: reading an 80 GB capture
+    twice would cost more than resuming saves."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= _WHOLE_FILE_LIMIT:
+            while chunk := file.read(_SAMPLE_BYTES):
+                digest.update(chunk)
+        else:
+            for k in range(_SAMPLES):
+                file.seek((size - _SAMPLE_BYTES) * k // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def parts_dir(output: Path) -> Path:
+    return output.with_name(output.name + ".parts")
+
+
+class Journal:
+    """The folder of one run. One process holds it at a time."""
+
+    def __init__(self, output: Path, subject: dict[str, Any]) -> None:
+        """`subject`: hashes of all that decides the picture. Where a journal of the same subject lies, its
+        segments are taken over; another one's are thrown away (`replaced` says what differed).
+        Raises OutputError if another process is at work there or the folder cannot be made."""
+        self.folder = parts_dir(output)
+        self.replaced: list[str] = []
+        self._terms: dict[str, Any] = {}
+        self._segments: dict[str, dict[str, Any]] = {}
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock = os.open(self.folder, os.O_RDONLY)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise OutputError(
+                f"{output}: another process is making this file now; wait for it or choose another name"
+            ) from error
+        self._read(subject)
+        self._subject = subject
+        for leftover in self.folder.iterdir():
+            known = {entry["file"] for entry in self._segments.values()}
+            if leftover.name not in {"journal.json", "index.json"} | known:
+                leftover.unlink()
+        self._write()
+
+    def _read(self, subject: dict[str, Any]) -> None:
+        try:
+            data = json.loads((self.folder / "journal.json").read_text())
+            old, self._terms = data["subject"], data["terms"]
+            segments = data["segments"]
+        except (OSError, ValueError, KeyError, TypeError):
+            (self.folder / "index.json").unlink(missing_ok=True)
+            return
+        if old == subject:
+            self._segments = segments
+            return
+        self._terms = {}
+        self.replaced = sorted(k for k in old.keys() | subject.keys() if old.get(k) != subject.get(k))
+        (self.folder / "index.json").unlink(missing_ok=True)
+
+    def terms(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The terms of the run (device class, precision, threads): an earlier run's where segments of it are
+        kept, else `wanted`. The same terms give the same bytes."""
+        if not self._segments or not self._terms:
+            self._terms = wanted
+            self._write()
+        return self._terms
+
+    @property
+    def finished(self) -> int:
+        return len(self._segments)
+
+    def segment(self, segment: Segment) -> Path | None:
+        """The finished file of a segment, if it is there, whole, and of the same frames."""
+        entry = self._segments.get(str(segment.number))
+        if entry is None or entry["frames"] != [segment.first, segment.stop]:
+            return None
+        path = self.folder / entry["file"]
+        if path.is_file() and hash_file(path) == entry["sha256"]:
+            return path
+        return None
+
+    def file(self, segment: Segment) -> Path:
+        """Where a segment belongs; it must appear there whole, by a rename."""
+        return self.folder / f"segment-{segment.number:05d}.nut"
+
+    def finish(self, segment: Segment) -> Path:
+        """Take the segment's file as finished."""
+        path = self.file(segment)
+        _sync(path)
+        self._segments[str(segment.number)] = {
+            "file": path.name,
+            "frames": [segment.first, segment.stop],
+            "sha256": hash_file(path),
+        }
+        self._write()
+        return path
+
+    def load_index(self) -> Index | None:
+        """The complete index of an earlier run over the same input."""
+        try:
+            return Index.from_json(json.loads((self.folder / "index.json").read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def save_index(self, index: Index) -> None:
+        self._replace("index.json", index.to_json())
+
+    def remove(self) -> None:
+        """The run is through, or never began."""
+        shutil.rmtree(self.folder)
+        self.release()
+
+    def release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _write(self) -> None:
+        self._replace(
+            "journal.json",
+            {"subject": self._subject, "terms": self._terms, "segments": self._segments},
+        )
+
+    def _replace(self, name: str, data: dict[str, Any]) -> None:
+        work = self.folder / f"{name}.tmp"
+        work.write_text(json.dumps(data))
+        _sync(work)
+        work.replace(self.folder / name)
+
+
+def hash_all(paths: Iterable[Path]) -> str:
+    """One hash over several files, in the order given."""
+    return hashlib.sha256("".join(hash_file(p) for p in paths).encode()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

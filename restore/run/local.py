@@ -1,0 +1,315 @@
+"""The local engine: decode thread -> device -> encode thread, segment by segment, on this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from restore import __version__
+from restore.errors import DeviceError, InputError, OutputError, PipelineFileError, RestoreError
+from restore.index import Index, Segment, build_index
+from restore.io.audio import StreamPlan, plan_streams
+from restore.io.decode import DecodeLog, decode
+from restore.io.encode import SegmentEncoder, check_output, encoded_format
+from restore.io.mux import VerifyReport, join, verify
+from restore.io.probe import Source, probe
+from restore.pipeline import PipelineSpec
+from restore.run.feed import Feed, trim
+from restore.run.journal import Journal, hash_all, hash_file, parts_dir
+from restore.run.threads import Ahead, Behind
+from restore.video import FrameBatch, VideoFormat
+from restore.worker import Worker, find_device
+
+_QUEUED_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that `restore run` was asked to do."""
+
+    spec: PipelineSpec
+    input: Path
+    output: Path
+    device: str = "auto"
+    start: Fraction | None = None
+    """Seconds after the first frame."""
+    end: Fraction | None = None
+    overwrite: bool = False
+    threads: int = 0
+    """0: as many as there are processors."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose every setting has been checked against its input; nothing has been written."""
+
+    job: Job
+    source: Source
+    formats: list[VideoFormat]
+    """After each stage, starting with the source's."""
+    output: VideoFormat
+    streams: StreamPlan
+    device: torch.device
+    threads: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A moment of a run."""
+
+    frames: int
+    seconds: Fraction
+    """Of video made, kept segments included."""
+    total: Fraction | None
+    """Of video in all; None until the index has seen the end of the file."""
+    rate: float
+    """Frames per second of wall clock, without kept segments."""
+    stages: dict[str, float]
+    """Seconds of wall clock spent in each stage so far."""
+
+
+@dataclass
+class Summary:
+    """What a finished run did."""
+
+    output: Path
+    frames: int
+    duration: Fraction
+    damaged: list[Fraction]
+    """Seconds, of each damaged frame."""
+    log: DecodeLog
+    verified: VerifyReport
+    scenes: int
+    segments: int
+    kept: int
+    """Segments taken over from an interrupted run."""
+    wall_seconds: float
+    stages: dict[str, float]
+    size: int
+    """Bytes."""
+    notes: list[str] = field(default_factory=list)
+
+
+class Listener:
+    """Hears of a run; the CLI overrides what it shows."""
+
+    def note(self, text: str) -> None:
+        """Something a user may want to know, in a line."""
+
+    def progress(self, now: Progress) -> None:
+        """After every batch."""
+
+
+def prepare(job: Job) -> Prepared:
+    """Everything that can be checked before the first frame; raises RestoreError, writes nothing."""
+    if job.output.is_dir():
+        raise OutputError(f"{job.output}: expected a file name to write to, found a directory")
+    if not job.output.absolute().parent.is_dir():
+        raise OutputError(f"{job.output}: the folder {job.output.parent} does not exist; make it first")
+    if job.output.exists():
+        if job.input.exists() and job.output.samefile(job.input):
+            raise OutputError(f"{job.output}: input and output are the same file; choose another name")
+        if not job.overwrite:
+            raise OutputError(f"{job.output}: exists already; choose another name or pass --overwrite")
+    if job.start is not None and job.end is not None and job.end <= job.start:
+        raise OutputError("--end: expected a time after --start")
+    source = probe(job.input, job.spec.input)
+    formats = job.spec.formats(source.video.format)
+    output = encoded_format(job.spec.output, formats[-1])
+    problems = check_output(job.spec.output, output, job.output)
+    if problems:
+        raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
+    container = job.output.suffix.lower().removeprefix(".")
+    streams = plan_streams(source, container, job.spec.output.audio)
+    threads = job.threads or len(os.sched_getaffinity(0))
+    return Prepared(job, source, formats, output, streams, find_device(job.device), threads)
+
+
+def run(prepared: Prepared, listener: Listener) -> Summary:
+    """Make the output, or resume making it. Interrupted at any point, the same call goes on after the last
+    finished segment and gives the same bytes."""
+    job, started = prepared.job, time.monotonic()
+    had_parts = parts_dir(job.output).exists()
+    journal = Journal(job.output, _subject(prepared))
+    try:
+        if journal.replaced:
+            listener.note(f"starting afresh: {', '.join(journal.replaced)} changed since the last run")
+        elif journal.finished:
+            listener.note(f"resuming: {journal.finished} segments are done already")
+        summary = _Run(prepared, journal, listener).go()
+        summary.wall_seconds = time.monotonic() - started
+    except RestoreError:
+        if not journal.finished and not had_parts:
+            journal.remove()
+        raise
+    finally:
+        journal.release()
+    return summary
+
+
+def _subject(prepared: Prepared) -> dict[str, Any]:
+    """Hashes of all that decides the picture, by the name a user knows them under."""
+    job = prepared.job
+    weights = [p for entry in job.spec.stages for p in entry.build().assets()]
+    return {
+        "input": hash_file(job.input),
+        "pipeline": job.spec.fingerprint(),
+        "weights": hash_all(weights),
+        "time range": [str(job.start), str(job.end)],
+        "version": f"{__version__}, torch {torch.__version__}",
+    }
+
+
+class _Run:
+    def __init__(self, prepared: Prepared, journal: Journal, listener: Listener) -> None:
+        self.prepared, self.journal, self.listener = prepared, journal, listener
+        self.source, self.spec = prepared.source, prepared.job.spec
+        self.log = DecodeLog()
+        self.index = journal.load_index() or Index(self.source.video.format.time_base)
+        self.stages: dict[str, float] = {}
+        self.frames = self.frames_made = 0
+        self.kept = 0
+        self.began = time.monotonic()
+
+    def go(self) -> Summary:
+        threads = self._terms()
+        indexed = self.index.complete
+        segments = Ahead(iter(self.index.segments) if indexed else self._segments(), 0, "index")
+        decoded = Ahead(self._decode(quantisers=True), _QUEUED_BATCHES, "decode")
+        try:
+            files = self._render(segments, Feed(decoded, self.index, self.spec.halo()), threads)
+        finally:
+            segments.close()
+            decoded.close()
+        return self._finish(files)
+
+    def _terms(self) -> int:
+        """Fix what would change bytes; an interrupted run's terms are kept. Returns the thread count."""
+        device, threads = self.prepared.device, self.prepared.threads
+        kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        terms = self.journal.terms({"device": kind, "threads": threads})
+        if terms["device"] != kind:
+            raise DeviceError(
+                f"{self.prepared.job.output}: {self.journal.finished} segments were made on "
+                f"{terms['device']} and this is {kind}: the picture would change in the middle; use the "
+                f"same device (--device), or delete {self.journal.folder} to start afresh"
+            )
+        if terms["threads"] != threads:
+            self.listener.note(f"resuming with {terms['threads']} threads, as the run began")
+        return int(terms["threads"])
+
+    def _decode(self, quantisers: bool, log: DecodeLog | None = None) -> Iterator[FrameBatch]:
+        job = self.prepared.job
+        size = 4 if self.prepared.device.type == "cpu" else 16
+        batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
+        return trim(batches, job.start, job.end)
+
+    def _segments(self) -> Iterator[Segment]:
+        batches = self._decode(quantisers=False, log=self.log)
+        needs, future = self.spec.needs(), self.spec.halo()[1]
+        yield from build_index(self.index, batches, self.spec.scenes, needs, future)
+        self.journal.save_index(self.index)
+
+    def _render(self, segments: Ahead[Segment], feed: Feed, threads: int) -> list[Path]:
+        worker: Worker | None = None
+        files = []
+        for segment in segments:
+            path = self.journal.segment(segment)
+            if path is None:
+                # Built when the first frame is needed: a resumed run may need none.
+                worker = worker or Worker(
+                    self.spec,
+                    self.source.video.format,
+                    self.prepared.output,
+                    self.prepared.device,
+                    threads,
+                    self._meter,
+                )
+                self._encode(worker, feed, segment, threads)
+                path = self.journal.finish(segment)
+            else:
+                self.kept += 1
+                self._advance(segment.stop - self.frames, made=False)
+            files.append(path)
+        return files
+
+    def _encode(self, worker: Worker, feed: Feed, segment: Segment, threads: int) -> None:
+        encoder = SegmentEncoder(
+            self.journal.file(segment), self.prepared.output, self.spec.output, threads
+        )
+        writer = Behind(encoder.write, _QUEUED_BATCHES, "encode")
+        try:
+            for batch in worker(feed.frames_of(segment)):
+                wanted = [segment.first <= f.index < segment.stop for f in batch.frames]
+                if any(wanted):
+                    first = wanted.index(True)
+                    part = batch[first : first + sum(wanted)]
+                    writer.put(part)
+                    self._advance(len(part), made=True)
+            writer.finish()
+            encoder.close()
+        except BaseException:
+            writer.close()
+            encoder.abort()
+            raise
+
+    @contextmanager
+    def _meter(self, where: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.stages[where] = self.stages.get(where, 0.0) + time.monotonic() - started
+
+    def _advance(self, frames: int, *, made: bool) -> None:
+        self.frames += frames
+        if made:
+            self.frames_made += frames
+        last = self.frames - 1
+        self.listener.progress(
+            Progress(
+                self.frames,
+                self.index.seconds(last) + self.index.durations[last] * self.index.time_base,
+                self.index.duration if self.index.complete else None,
+                self.frames_made / max(1e-6, time.monotonic() - self.began),
+                dict(self.stages),
+            )
+        )
+
+    def _finish(self, files: list[Path]) -> Summary:
+        index, job = self.index, self.prepared.job
+        if not index.pts:
+            raise InputError(
+                f"{job.input}: no frame could be decoded"
+                + (" in the time range asked for" if job.start or job.end else "")
+                + "; is the file complete? 'restore check' shows what it claims to hold"
+            )
+        self.listener.note("joining segments and streams")
+        joined = self.journal.folder / f"joined{job.output.suffix}"
+        base, plan = index.time_base, self.prepared.streams
+        join(files, self.source, plan, joined, self.prepared.output)
+        verified = verify(joined, [p * base * 1000 for p in index.pts], self.source, plan)
+        size = joined.stat().st_size
+        joined.replace(job.output)
+        self.journal.remove()
+        return Summary(
+            job.output,
+            len(index.pts),
+            index.duration,
+            [index.pts[i] * base for i in index.damaged],
+            self.log,
+            verified,
+            len(index.cuts),
+            len(index.segments),
+            self.kept,
+            0.0,
+            self.stages,
+            size,
+            list(self.source.notes),
+        )

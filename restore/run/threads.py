@@ -1,0 +1,106 @@
+"""Bounded queues at the two edges of a run: reading ahead and writing behind."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_POLL_SECONDS = 0.1
+
+
+class _End:
+    """Marks the end of a stream, and what ended it."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class Ahead(Generic[T], Iterator[T]):
+    """Iterates over `items` in a thread of its own, at most `size` items ahead (0: no bound).
+    An exception there is raised here, in its place in the order. Close it to stop early."""
+
+    def __init__(self, items: Iterable[T], size: int, name: str) -> None:
+        self._queue: queue.Queue[T | _End] = queue.Queue(size)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(items,), name=name, daemon=True)
+        self._ended: _End | None = None
+        self._thread.start()
+
+    def _work(self, items: Iterable[T]) -> None:
+        try:
+            for item in items:
+                if not self._put(item):
+                    return
+            self._put(_End())
+        except BaseException as error:
+            self._put(_End(error))
+
+    def _put(self, item: T | _End) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=_POLL_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def __next__(self) -> T:
+        # Polling keeps the main thread open to Ctrl-C.
+        while self._ended is None:
+            try:
+                item = self._queue.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if not isinstance(item, _End):
+                return item
+            self._ended = item
+        if self._ended.error is not None:
+            raise self._ended.error
+        raise StopIteration
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class Behind(Generic[T]):
+    """Calls `consume` on what is put into it, in order, in a thread of its own, at most `size` items behind.
+    An exception there is raised by the next `put` or by `finish`."""
+
+    def __init__(self, consume: Callable[[T], None], size: int, name: str) -> None:
+        self._queue: queue.Queue[T | _End] = queue.Queue(size)
+        self._consume = consume
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while not isinstance(item := self._queue.get(), _End):
+            if self._error is None:
+                try:
+                    self._consume(item)
+                except BaseException as error:
+                    self._error = error
+
+    def put(self, item: T) -> None:
+        while True:
+            if self._error is not None:
+                raise self._error
+            try:
+                return self._queue.put(item, timeout=_POLL_SECONDS)
+            except queue.Full:
+                continue
+
+    def finish(self) -> None:
+        """Wait until everything put in is consumed."""
+        self.close()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stop after what is queued; errors are dropped."""
+        self._queue.put(_End())
+        self._thread.join()
