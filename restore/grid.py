@@ -1,0 +1,108 @@
+"""What a picture shows of its coding: the block grid and how visible it is, and the noise.
+
+Pure functions over luma frames; the index runs them ahead of the render, so that what a stage does with the
+answer never depends on how a scene was cut into batches.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from restore.video import BlockGrid
+
+PERIODS = (4.0, 24.0)
+"""Block sizes looked for, in samples; a picture rescaled after coding has a grid that is no whole number."""
+_LEAST = 6.0
+"""A grid must stand out of the other columns by this many standard errors along one axis ..."""
+_LEAST_OTHER = 4.0
+"""... and by this many along the other. Several thousand grids are tried: chance alone reaches about 4."""
+
+
+def find_grid(luma: Tensor) -> BlockGrid | None:
+    """The block grid of (T, 1, H, W) uint8 luma codes, or None where none stands out.
+
+    Every column gets its excess step (SCIENCE E1): how much larger the step into it is than the steps beside it.
+    Block edges are the one thing that makes every n-th column of many frames stand out. Each period and offset is
+    scored by the mean on its lines against the mean off them, in standard errors. Sizes under three periods: None.
+    """
+    frames = luma[:, 0].float()
+    height, width = frames.shape[-2:]
+    if min(height, width) < 3 * 8:
+        return None
+    found = [_line_grid(excess_steps(f)) for f in (frames.transpose(1, 2), frames)]
+    scores = sorted(score for score, *_ in found)
+    if scores[1] < _LEAST or scores[0] < _LEAST_OTHER:
+        return None
+    (_, py, oy, sy), (_, px, ox, sx) = found
+    # Blocks are square, may be seen at half or twice their size along one axis (fields, macroblocks),
+    # and a rescaling that changes the aspect changes it by no more than a third.
+    ratio = px / py
+    if ratio not in (0.5, 2.0) and not 0.75 < ratio < 1.34:
+        return None
+    return BlockGrid((py, px), (oy, ox), (sy + sx) / 2)
+
+
+def excess_steps(frames: Tensor) -> Tensor:
+    """(T, H, W) -> (W,): mean over rows and frames of how much the step from sample x - 1 to x exceeds the mean of
+    the steps before and after it, never below 0; 0 where the picture ends. In the units of `frames`."""
+    step = frames.diff(dim=2).abs()
+    excess = (step[:, :, 1:-1] - (step[:, :, :-2] + step[:, :, 2:]) / 2).clamp_min(0)
+    return F.pad(excess.mean((0, 1)), (2, 2))
+
+
+def _line_grid(profile: Tensor) -> tuple[float, float, float, float]:
+    """(score, period, offset, mean excess on the lines) of the best grid in a (W,) profile of excess steps."""
+    inner = profile[2:-2].double()
+    # A strong edge of the scene itself is one line among many: it may count once, not for all.
+    level, spread = inner.median(), (inner - inner.median()).abs().median() * 1.4826 + 1e-6
+    clipped = inner.clamp_max(float(level + 6 * spread))
+    clipped = clipped - clipped.mean()
+    deviation = float(clipped.std()) + 1e-6
+    length = len(clipped)
+    best = (0.0, 8.0, 0.0, 0.0)
+    for period in _periods(length):
+        lines = math.floor((length - 1) / period)
+        offsets = torch.arange(0, period, 1.0 if period.is_integer() else 0.5, dtype=torch.float64)
+        at = (offsets[:, None] + torch.arange(lines) * period).round().long()
+        inside = at < length
+        sums = (clipped[at.clamp_max(length - 1)] * inside).sum(1)
+        count = inside.sum(1).clamp_min(1)
+        # Sum over the lines against the spread of such a sum when lines are drawn at random.
+        score = sums / (deviation * (count * (1 - count / length)).sqrt())
+        top = int(score.argmax())
+        if float(score[top]) > best[0] * 1.02:
+            on = inner[at[top][inside[top]]]
+            off = (float(inner.sum()) - float(on.sum())) / max(1, length - len(on))
+            offset = (float(offsets[top]) + 2) % period
+            best = (float(score[top]), period, offset, max(0.0, float(on.mean()) - off))
+    return best
+
+
+def _periods(length: int) -> list[float]:
+    """Whole numbers first (they win ties), then steps fine enough that a line drifts by under half a sample."""
+    low, high = PERIODS
+    periods = [8.0, 16.0, *(float(p) for p in range(int(low), int(high) + 1) if p not in (8, 16))]
+    period = low
+    while period < min(high, length / 3):
+        period += 0.5 * period * period / length
+        periods.append(period)
+    return [p for p in periods if p <= length / 3]
+
+
+def measure_noise(luma: Tensor) -> float:
+    """Standard deviation of the noise of (T, 1, H, W) luma codes, in codes of its depth, frame by frame (nothing
+    moves here): Immerkaer's Laplacian (1996) per 8x8 block, of which the quietest tenth counts, so texture is
+    not taken for noise. 0 for pictures under 3 samples a side."""
+    x = luma.float()
+    if min(x.shape[-2:]) < 3:
+        return 0.0
+    kernel = x.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]).view(1, 1, 3, 3)
+    response = F.conv2d(x, kernel).abs()
+    block = min(8, *response.shape[-2:])
+    local = F.avg_pool2d(response, block).flatten(1)
+    quiet = local.quantile(0.1, dim=1).mean()
+    return float(quiet) * math.sqrt(math.pi / 2) / 6
