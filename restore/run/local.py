@@ -66,8 +66,11 @@ class Progress:
     """A moment of a run."""
 
     frames: int
+    """Kept segments included."""
+    made: int
+    """Frames made by this run."""
     seconds: Fraction
-    """Of video made, kept segments included."""
+    """Of video, kept segments included."""
     total: Fraction | None
     """Of video in all; None until the index has seen the end of the file."""
     rate: float
@@ -275,6 +278,7 @@ class _Run:
         self.listener.progress(
             Progress(
                 self.frames,
+                self.frames_made,
                 self.index.seconds(last) + self.index.durations[last] * self.index.time_base,
                 self.index.duration if self.index.complete else None,
                 self.frames_made / max(1e-6, time.monotonic() - self.began),

@@ -1,0 +1,326 @@
+"""The command line: the only module that prints.
+
+Exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from restore import __version__
+from restore.errors import PipelineFileError, RestoreError
+from restore.progress import Display, closing_table, seconds_text
+
+app = typer.Typer(
+    name="restore",
+    help="Restore old and damaged video, as a pipeline file declares.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+PipelineArg = Annotated[
+    str, typer.Argument(help="A pipeline file, or the name of one that comes with restore.")
+]
+SetOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting: output.crf=20, align.radius=1; repeatable.",
+    ),
+]
+DeviceOpt = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        out.print(f"restore {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        out.print(context.get_help())
+
+
+@app.command()
+def run(
+    pipeline: PipelineArg,
+    input: Annotated[Path, typer.Argument(help="The video to restore.")],
+    output: Annotated[Path, typer.Argument(help="The file to make: .mkv, .mp4 or .mov.")],
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
+    set_: SetOpt = None,
+    device: DeviceOpt = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Restore INPUT into OUTPUT.
+
+    An interrupted run leaves its finished segments in OUTPUT.parts; the same command resumes it and gives
+    the same file, byte for byte.
+    """
+    from restore.pipeline import find_pipeline, read_pipeline
+    from restore.run import local
+
+    spec = read_pipeline(find_pipeline(pipeline), set_ or [])
+    job = local.Job(
+        spec,
+        input,
+        output,
+        device,
+        _time(start, "--start"),
+        _time(end, "--end"),
+        overwrite,
+        threads,
+    )
+    prepared = local.prepare(job)
+    display = Display(out, verbose)
+    for note in prepared.source.notes:
+        display.detail(note)
+    for line in prepared.streams.lines():
+        display.note(line)
+    if not spec.stages:
+        display.note(f"{spec.name} has no stages: the picture is only encoded again")
+    try:
+        with display:
+            summary = local.run(prepared, display)
+    except KeyboardInterrupt:
+        err.print(
+            f"interrupted; finished segments are kept in {output}.parts, the same command resumes",
+            markup=False,
+        )
+        raise typer.Exit(130) from None
+    closing_table(out, summary, verbose)
+
+
+@app.command()
+def check(
+    pipeline: PipelineArg,
+    input: Annotated[Path | None, typer.Argument(help="A video to check it against.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Judge the streams for this file name.")
+    ] = None,
+    set_: SetOpt = None,
+) -> None:
+    """Show every problem of a pipeline file, and what it would make of INPUT. Renders nothing."""
+    from restore.io.audio import plan_streams
+    from restore.io.encode import check_output, encoded_format
+    from restore.io.probe import probe
+    from restore.pipeline import find_pipeline, read_pipeline
+
+    path = find_pipeline(pipeline)
+    spec = read_pipeline(path, set_ or [])
+    for entry in spec.stages:
+        entry.build().assets()
+    out.print(f"{path}: {len(spec.stages)} stages, no problems", markup=False)
+    if input is None:
+        return
+    target = output or Path("out.mkv")
+    source = probe(input, spec.input)
+    formats = spec.formats(source.video.format)
+    result = encoded_format(spec.output, formats[-1])
+    problems = check_output(spec.output, result, target)
+    if problems:
+        raise PipelineFileError([f"{path.name}: [output]: {p}" for p in problems])
+    for note in source.notes:
+        out.print(f"note: {note}", markup=False)
+    table = Table("step", "picture", "samples", title=None)
+    table.add_row(f"{source.video.codec} in {source.container}", *_format_cells(formats[0]))
+    for entry, fmt in zip(spec.stages, formats[1:], strict=True):
+        table.add_row(entry.kind, *_format_cells(fmt))
+    table.add_row(spec.output.codec, *_format_cells(result))
+    out.print(table)
+    container = target.suffix.removeprefix(".")
+    for line in plan_streams(source, container, spec.output.audio).lines():
+        out.print(line, markup=False)
+    if source.video.header_duration and source.video.frame_rate:
+        frames = int(source.video.header_duration * source.video.frame_rate)
+        out.print(
+            f"the header claims {seconds_text(source.video.header_duration)}, about {frames} frames; "
+            "the frames themselves decide",
+            markup=False,
+        )
+
+
+@app.command()
+def stages(
+    kind: Annotated[str | None, typer.Argument(help="Show this one only.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the reference in docs/stages.md.")
+    ] = False,
+) -> None:
+    """List the stages with every setting, its default, range and meaning."""
+    from restore.reference import stage_reference, stages_markdown
+    from restore.stage import stage_names
+
+    if kind is not None and kind not in stage_names():
+        from restore.options import hint
+
+        raise RestoreError(f"{kind}: no such stage{hint(kind, stage_names())}")
+    if markdown:
+        sys.stdout.write(stages_markdown())
+        return
+    for name in [kind] if kind else stage_names():
+        text, settings = stage_reference(name)
+        out.print(f"[bold]{name}[/]  {escape(text)}")
+        table = Table("setting", "default", "allowed", "meaning", box=None, padding=(0, 2, 0, 2))
+        for setting in settings:
+            table.add_row(*(escape(cell) for cell in setting))
+        out.print(table if settings else "  no settings")
+
+
+@app.command()
+def models() -> None:
+    """List the networks that come with restore."""
+    from restore.nets.files import list_models
+
+    table = Table("name", "network", "scale", "plane", "trained on", "gain over Lanczos")
+    found = list_models()
+    for card in found:
+        table.add_row(
+            card.name,
+            f"{card.architecture} {card.channels}x{card.blocks}",
+            f"x{card.scale}",
+            card.plane,
+            escape(card.data),
+            escape(_scores(card)),
+        )
+    out.print(table if found else "no models are installed")
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has, what is missing, and what to do about it."""
+    from restore.doctor import diagnose
+
+    marks = {"ok": "[green]ok[/]", "slow": "[yellow]slow[/]", "missing": "[red]missing[/]"}
+    table = Table("", "what", "found", "what to do", box=None)
+    findings = diagnose()
+    for item in findings:
+        table.add_row(
+            marks.get(item.state, item.state),
+            escape(item.what),
+            escape(item.detail),
+            escape(item.advice),
+        )
+    out.print(table)
+    if any(item.state == "missing" for item in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A training recipe (TOML).")],
+    data: Annotated[Path, typer.Option(help="Folder of clean images and clips to train on.")],
+    work: Annotated[
+        Path, typer.Option(help="Folder for pairs and checkpoints; the same one resumes.")
+    ] = Path("out/train"),
+    install: Annotated[
+        Path | None, typer.Option(help="Write the weights and their card to this folder.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after this long, whatever the recipe says.")
+    ] = None,
+) -> None:
+    """Train a network on pairs that went through real codecs."""
+    raise RestoreError("restore train: not wired yet")
+
+
+@app.command()
+def sample(
+    output: Annotated[Path, typer.Argument(help="The RealMedia file to make, such as sample.rm.")],
+    seconds: Annotated[float, typer.Option(min=0.5, max=600)] = 4.0,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Make a short, damaged black-and-white film clip to try restore on."""
+    from restore.sample import build_sample
+
+    build_sample(output, seconds, seed)
+    out.print(f"wrote {output}", markup=False)
+
+
+def _format_cells(fmt: Any) -> tuple[str, str]:
+    color, chroma = fmt.color, fmt.chroma.name if fmt.chroma else "grey"
+    aspect = fmt.sample_aspect
+    tags = f"{color.matrix.name} {'full' if color.full_range else 'limited'}"
+    return (
+        f"{fmt.width}x{fmt.height} SAR {aspect.numerator}:{aspect.denominator}",
+        f"{chroma} {fmt.depth} bit {tags}",
+    )
+
+
+def _scores(card: Any) -> str:
+    return ", ".join(f"{name} {value:+.2f} dB" for name, value in card.scores.items()) or "-"
+
+
+def _time(text: str | None, option: str) -> Fraction | None:
+    """'83.5', '1:23.5' or '0:01:23.500' -> seconds. Raises RestoreError."""
+    if text is None:
+        return None
+    parts = text.split(":")
+    try:
+        if len(parts) > 3 or any(p.strip() != p or p.startswith("-") for p in parts):
+            raise ValueError
+        seconds = Fraction(0)
+        for part in parts:
+            seconds = seconds * 60 + Fraction(part)
+    except (ValueError, ZeroDivisionError):
+        raise RestoreError(
+            f"{option} {text}: expected seconds or [HH:]MM:SS[.mmm], such as 83.5 or 1:23.5"
+        ) from None
+    return seconds
+
+
+def main() -> NoReturn:
+    """Entry point; turns every ending into its exit code."""
+    # A polite kill deserves the same care as Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        code = app(standalone_mode=False)
+    except RestoreError as error:
+        for line in str(error).splitlines():
+            err.print(f"[bold red]error:[/] {escape(line)}")
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        code = _usage_error(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_error(error: Exception) -> int:
+    """Click's complaints about the command line keep its code 2; the rest is ours."""
+    show = getattr(error, "show", None)
+    if callable(show):
+        show()
+        return int(getattr(error, "exit_code", 2))
+    if type(error).__name__ == "Abort":
+        return 130
+    err.print("[bold red]internal error:[/] this is a fault of restore, not yours; please report it with:")
+    err.print("".join(traceback.format_exception(error)), markup=False)
+    return 1

@@ -1,0 +1,139 @@
+"""What a user sees of a run: a bar on a terminal, plain lines elsewhere, a table at the end."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from restore.run.local import Listener, Progress, Summary
+
+_LINE_SECONDS = 5.0
+_NAMED_FRAMES = 40
+
+
+class Display(Listener):
+    """Shows a run; use as a context manager."""
+
+    def __init__(self, console: Console, verbose: bool) -> None:
+        self._console, self._verbose = console, verbose
+        self._bar: Bar | None = None
+        self._next_line = 0.0
+        if console.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[counts]}"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                TextColumn("[dim]{task.fields[costs]}"),
+                console=console,
+            )
+            self._task = self._bar.add_task("restoring", total=None, counts="", costs="")
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def detail(self, text: str) -> None:
+        """Shown with --verbose only."""
+        if self._verbose:
+            self.note(text)
+
+    def progress(self, now: Progress) -> None:
+        counts = f"{now.frames} frames, {now.rate:.1f} frames/s"
+        costs = ", ".join(
+            f"{where.rpartition('(')[2].rstrip(')')} {1000 * seconds / max(1, now.made):.0f} ms"
+            for where, seconds in now.stages.items()
+        )
+        if self._bar is not None:
+            total = None if now.total is None else float(now.total)
+            self._bar.update(
+                self._task, completed=float(now.seconds), total=total, counts=counts, costs=costs
+            )
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _LINE_SECONDS
+            self.note(f"{_share(now)}{counts}; {_left(now)}per frame: {costs or '-'}")
+
+    def __enter__(self) -> Display:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _share(now: Progress) -> str:
+    if not now.total:
+        return f"{seconds_text(now.seconds)} done, "
+    return f"{100 * float(now.seconds / now.total):.0f}% of {seconds_text(now.total)}, "
+
+
+def _left(now: Progress) -> str:
+    if not now.total or not now.made:
+        return ""
+    left = float(now.total - now.seconds) / float(now.seconds) * now.frames / max(now.rate, 1e-6)
+    return f"{seconds_text(Fraction(round(left)))} left; "
+
+
+def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
+    """What was made, and what was wrong with the source."""
+    table = Table(show_header=False, box=None)
+    made = summary.frames / summary.wall_seconds if not summary.kept else None
+    speed = f"{summary.wall_seconds:.1f} s"
+    if made:
+        speed += f", {made:.1f} frames/s"
+    rows = [
+        ("output", str(summary.output)),
+        ("frames", f"{summary.frames} in {summary.scenes} scenes, {summary.segments} segments"),
+        ("duration", seconds_text(summary.duration)),
+        ("damaged frames", _damaged(summary)),
+        ("repaired time stamps", str(summary.log.counts.get("stamp", 0))),
+        ("audio/video offset error", _offset(summary)),
+        ("size", f"{summary.size / 1e6:.2f} MB"),
+        ("time", speed),
+    ]
+    if summary.kept:
+        rows.append(("kept from before", f"{summary.kept} segments"))
+    for name, value in rows:
+        table.add_row(f"[bold]{name}[/]", value.replace("[", r"\["))
+    console.print(table)
+    if verbose:
+        for event in summary.log.events:
+            at = "" if event.pts_ms is None else f" at {event.pts_ms} ms"
+            console.print(f"{event.kind}{at}: {event.text}", markup=False)
+        for line in summary.verified.lines():
+            console.print(line, markup=False)
+
+
+def _damaged(summary: Summary) -> str:
+    if not summary.damaged:
+        return "none"
+    named = ", ".join(str(round(s * 1000)) for s in summary.damaged[:_NAMED_FRAMES])
+    rest = len(summary.damaged) - _NAMED_FRAMES
+    return f"{len(summary.damaged)}, at {named} ms" + (f" and {rest} more" if rest > 0 else "")
+
+
+def _offset(summary: Summary) -> str:
+    error = summary.verified.av_offset_error_ms
+    return "no audio" if error is None else f"{float(error):.1f} ms"
+
+
+def seconds_text(seconds: Fraction) -> str:
+    """83.5 -> '1:23.500'."""
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{minutes}:{rest // 1000:02d}.{rest % 1000:03d}"
+    return f"{hours}:{clock.zfill(9)}" if hours else clock
