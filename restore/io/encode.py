@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from pydantic import Field
+
 from restore.options import Options
 from restore.video import FrameBatch, VideoFormat
 
@@ -22,7 +24,7 @@ class OutputOptions(Options):
     pixel_format: str = "auto"
     """FFmpeg's name, for example yuv420p10le; auto: the format's own chroma and depth, or the
     nearest one above it that the encoder takes. Grey is written with neutral chroma."""
-    options: dict[str, str] = {}
+    options: dict[str, str] = Field(default_factory=dict)
     """Free options of the encoder, as FFmpeg names them, for example {"x264-params": "keyint=48"}."""
     audio: Literal["copy", "flac", "none"] = "copy"
     """copy: bit for bit where the container allows, else lossless FLAC; flac: always; none: drop."""

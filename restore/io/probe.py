@@ -23,7 +23,16 @@ class InputOptions(Options):
     ] = "auto"
     """Colour primaries (H.273 table 2)."""
     transfer: Literal[
-        "auto", "bt709", "gamma22", "gamma28", "smpte170m", "smpte240m", "linear", "srgb", "pq", "hlg"
+        "auto",
+        "bt709",
+        "gamma22",
+        "gamma28",
+        "smpte170m",
+        "smpte240m",
+        "linear",
+        "srgb",
+        "pq",
+        "hlg",
     ] = "auto"
     """Transfer characteristics (H.273 table 3)."""
     range: Literal["auto", "limited", "full"] = "auto"
