@@ -1,0 +1,58 @@
+# Two commands from a fresh clone: `make run` shows what restore does, `make test` runs what CI runs.
+# Needs Python 3.11 or newer and a package registry, once. `make PYTHON=python3.12 test` picks another Python.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test install lint types unit wheel clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo "make run      install into $(VENV), restore a generated old film, show where the result is"
+	@echo "make test     install into $(VENV), then lint, types and tests: what CI runs"
+	@echo "make install  only install into $(VENV)"
+	@echo "make wheel    build a wheel into dist/"
+	@echo "make clean    remove $(VENV), $(OUT)/, dist/ and caches"
+
+install: $(READY)
+
+# Done once, and again when what is to be installed has changed.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "restore needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino]'
+	@$(BIN)/python -c 'import cv2' || { echo "OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
+	@touch $@
+
+run: $(READY)
+	@mkdir -p $(OUT)
+	$(BIN)/restore sample $(OUT)/sample.rm
+	$(BIN)/restore run pipelines/bw_film_x2.toml $(OUT)/sample.rm $(OUT)/sample_x2.mkv --overwrite
+	$(BIN)/python -m restore.sample $(OUT)/sample.rm $(OUT)/sample_x2.mkv $(OUT)/before_after.png
+	@echo
+	@echo "The old film:  $(OUT)/sample.rm"
+	@echo "Restored:      $(OUT)/sample_x2.mkv"
+	@echo "Compare them:  $(OUT)/before_after.png (left: enlarged by Lanczos, right: restored)"
+
+test: lint types unit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy --strict restore
+
+unit: $(READY)
+	$(BIN)/python -m pytest -q
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf $(VENV) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache
