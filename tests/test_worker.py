@@ -1,0 +1,126 @@
+"""A worker: codes in, codes out; the same picture however the video was cut up."""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+
+from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
+from restore.errors import DeviceError, StageError
+from restore.pipeline import PipelineSpec, read_pipeline
+from restore.video import Chroma, FrameBatch, FrameInfo, VideoFormat
+from restore.worker import Worker, find_device
+
+COLOR = ColorInfo(Matrix.SMPTE170M, Primaries.SMPTE170M, Transfer.SMPTE170M, False, Siting.CENTER)
+FORMAT = VideoFormat(37, 29, Chroma.C420, 8, Fraction(1, 1000), COLOR)
+CPU = torch.device("cpu")
+
+CHAIN = """
+[[stage]]
+kind = "deblock"
+[[stage]]
+kind = "align"
+radius = 1
+[[stage]]
+kind = "align"
+radius = 2
+[[stage]]
+kind = "upscale"
+model = "lanczos"
+[[stage]]
+kind = "preserve_color"
+"""
+
+
+def spec(tmp_path: Path, text: str) -> PipelineSpec:
+    path = tmp_path / "p.toml"
+    path.write_text(text)
+    return read_pipeline(path)
+
+
+def video(count: int = 14, scenes: tuple[int, ...] = (9,), depth: int = 8) -> FrameBatch:
+    """A texture that drifts, with noise; a new scene at each index in `scenes`."""
+    generator = torch.Generator().manual_seed(3)
+    frames, planes = [], []
+    for i in range(count):
+        scene = sum(i >= s for s in scenes)
+        frames.append(FrameInfo(i, 40 * i, 40, scene))
+        wave = torch.arange(37.0).view(1, -1) * (0.3 + scene) + torch.arange(29.0).view(-1, 1) + i
+        noise = torch.randint(-4, 5, (29, 37), generator=generator)
+        planes.append(wave.sin() * 60 + 120 + noise)
+    scale = 1 << (depth - 8)
+    dtype = torch.uint8 if depth == 8 else torch.uint16
+    luma = (torch.stack(planes)[:, None] * scale).to(torch.int32).to(dtype)
+    chroma = torch.full((count, 1, 15, 19), 128 * scale, dtype=torch.int32).to(dtype)
+    fmt = replace(FORMAT, depth=depth)
+    return FrameBatch((luma, chroma, chroma.clone()), tuple(frames), fmt)
+
+
+def run(chain: PipelineSpec, whole: FrameBatch, size: int, **output: int) -> FrameBatch:
+    fmt = chain.formats(whole.format)[-1]
+    worker = Worker(chain, whole.format, replace(fmt, **output), CPU, 1)  # type: ignore[arg-type]
+    batches: Iterator[FrameBatch] = (whole[i : i + size] for i in range(0, len(whole), size))
+    return FrameBatch.cat(list(worker(batches)))
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_an_empty_chain_is_exact(tmp_path: Path, depth: int) -> None:
+    whole = video(depth=depth)
+    done = run(spec(tmp_path, ""), whole, 4)
+    assert all(torch.equal(a, b) for a, b in zip(done.planes, whole.planes, strict=True))
+
+
+def test_a_pickled_chain_runs_and_grey_stays_neutral(tmp_path: Path) -> None:
+    chain = pickle.loads(pickle.dumps(spec(tmp_path, CHAIN)))
+    done = run(chain, video(), 4)
+    assert done.planes[0].shape == (14, 1, 58, 74)
+    assert done.frames == video().frames
+    assert all(bool((p == 128).all()) for p in done.planes[1:])
+
+
+def test_deeper_output(tmp_path: Path) -> None:
+    done = run(spec(tmp_path, CHAIN), video(), 4, depth=10)
+    assert done.planes[0].dtype == torch.uint16
+    assert bool((done.planes[1].to(torch.int32) == 512).all())
+    assert int(done.planes[0].to(torch.int32).max()) > 255
+
+
+@pytest.mark.parametrize("size", [1, 3, 14])
+def test_batches_do_not_matter(tmp_path: Path, size: int) -> None:
+    chain = spec(tmp_path, CHAIN)
+    a, b = run(chain, video(), size).planes[0], run(chain, video(), 5).planes[0]
+    assert int((a.int() - b.int()).abs().max()) <= 1
+
+
+def test_a_cut_inside_a_scene_is_invisible_with_its_halo(tmp_path: Path) -> None:
+    chain = spec(tmp_path, CHAIN)
+    past, future = chain.halo()
+    assert (past, future) == (3, 3)
+    whole = video(20, scenes=())
+    at = 10
+    left = run(chain, whole[: at + future], 20)[:at]
+    right = run(chain, whole[at - past :], 20)[past:]
+    parts = torch.cat([left.planes[0], right.planes[0]])
+    assert torch.equal(parts, run(chain, whole, 20).planes[0])
+
+
+def test_nan_is_an_error_that_names_the_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restore.stages.preserve_color import PreserveColor
+
+    monkeypatch.setattr(
+        PreserveColor, "process", lambda self, clip: tuple(p * float("nan") for p in clip.planes)
+    )
+    with pytest.raises(StageError, match="p: frames 0 to 2 came out as NaN"):
+        run(spec(tmp_path, CHAIN), video(), 3)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "cuda:x"])
+def test_unknown_devices(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"--device {name}"):
+        find_device(name)
