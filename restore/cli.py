@@ -194,10 +194,11 @@ def stages(
 @app.command()
 def models() -> None:
     """List the networks that come with restore."""
-    from restore.nets.files import list_models
+    from restore.nets.files import model_names, read_card
+    from restore.resources import models_dir
 
     table = Table("name", "network", "scale", "plane", "trained on", "gain over Lanczos")
-    found = list_models()
+    found = [read_card(models_dir() / f"{name}.toml") for name in model_names()]
     for card in found:
         table.add_row(
             card.name,
@@ -232,20 +233,39 @@ def doctor() -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A training recipe (TOML).")],
-    data: Annotated[Path, typer.Option(help="Folder of clean images and clips to train on.")],
+    recipe: Annotated[Path, typer.Argument(help="A training recipe (TOML), see recipes/.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of clean images and clips; not needed once pairs are made."),
+    ] = None,
     work: Annotated[
-        Path, typer.Option(help="Folder for pairs and checkpoints; the same one resumes.")
-    ] = Path("out/train"),
-    install: Annotated[
-        Path | None, typer.Option(help="Write the weights and their card to this folder.")
+        Path | None, typer.Option(help="Folder for pairs and checkpoints; the same one resumes.")
     ] = None,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder that gets the weights and their card.")
+    ] = Path("models"),
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after this long, whatever the recipe says.")
+        float | None, typer.Option(min=0, help="Train for this long instead of by iterations.")
     ] = None,
+    shard_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop making pairs after this long.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore an earlier checkpoint.")] = False,
 ) -> None:
     """Train a network on pairs that went through real codecs."""
-    raise RestoreError("restore train: not wired yet")
+    from restore.train.loop import train as train_recipe
+
+    card = train_recipe(
+        recipe,
+        out_dir,
+        minutes,
+        not fresh,
+        lambda line: out.print(line, markup=False),
+        data=data,
+        work_dir=work,
+        shard_minutes=shard_minutes,
+    )
+    out.print(f"wrote {out_dir / card.name}.safetensors and its card", markup=False)
 
 
 @app.command()
@@ -321,6 +341,8 @@ def _usage_error(error: Exception) -> int:
         return int(getattr(error, "exit_code", 2))
     if type(error).__name__ == "Abort":
         return 130
-    err.print("[bold red]internal error:[/] this is a fault of restore, not yours; please report it with:")
+    err.print(
+        "[bold red]internal error:[/] this is a fault of restore, not yours; please report it with:"
+    )
     err.print("".join(traceback.format_exception(error)), markup=False)
     return 1

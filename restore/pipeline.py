@@ -151,7 +151,9 @@ def _override(
     parts = target.strip().split(".")
     where = f"--set {text}"
     if not equals or not 2 <= len(parts) <= 3 or not all(parts):
-        problems.append(f"{where}: expected table.key=value, such as output.crf=20 or align.radius=1")
+        problems.append(
+            f"{where}: expected table.key=value, such as output.crf=20 or align.radius=1"
+        )
         return
     name, key = parts[0], parts[-1]
     if name in TABLES and len(parts) == 2:
@@ -171,7 +173,9 @@ def _override(
         if parts[1].isdigit() and 1 <= int(parts[1]) <= len(matching):
             matching[int(parts[1]) - 1][key] = _value(value.strip())
         else:
-            problems.append(f"{where}: expected {name}.1 to {name}.{len(matching)}, got {parts[1]!r}")
+            problems.append(
+                f"{where}: expected {name}.1 to {name}.{len(matching)}, got {parts[1]!r}"
+            )
     elif len(matching) > 1:
         problems.append(
             f"{where}: {len(matching)} stages are of this kind; name one, such as {name}.1.{key}"

@@ -24,7 +24,12 @@ def stage_reference(kind: str) -> tuple[str, list[Setting]]:
 
 def settings_of(options: type[Options]) -> list[Setting]:
     return [
-        (name, _shown(field.get_default(call_default_factory=True)), _allowed(field), " ".join((field.description or "").split()))
+        (
+            name,
+            _shown(field.get_default(call_default_factory=True)),
+            _allowed(field),
+            " ".join((field.description or "").split()),
+        )
         for name, field in options.model_fields.items()
     ]
 
@@ -72,5 +77,5 @@ def _allowed(field: FieldInfo) -> str:
         if getattr(item, name, None) is not None
     ]
     names = {str: "text", int: "whole number", float: "number"}
-    kind = names.get(field.annotation or str, "table")  # type: ignore[call-overload]
+    kind = next((text for cls, text in names.items() if field.annotation is cls), "table")
     return " ".join([kind, *limits])

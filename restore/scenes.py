@@ -78,7 +78,9 @@ class CutMarker:
         # Time plays no part in the decision; the rate only satisfies the interface.
         time = FrameTimecode(index + DELAY, 25.0)
         return {
-            found.frame_num - DELAY for d in self._detectors for found in d.process_frame(time, image)
+            found.frame_num - DELAY
+            for d in self._detectors
+            for found in d.process_frame(time, image)
         }
 
 

@@ -30,7 +30,9 @@ class Feed:
             scenes = [self._index.scene(f.index) for f in batch.frames]
             yield replace(
                 batch,
-                frames=tuple(replace(f, scene=s) for f, s in zip(batch.frames, scenes, strict=True)),
+                frames=tuple(
+                    replace(f, scene=s) for f, s in zip(batch.frames, scenes, strict=True)
+                ),
                 facts={s: self._index.facts[s] for s in scenes if s in self._index.facts},
             )
 
@@ -47,14 +49,16 @@ class Feed:
         for batch in list(self._held):
             yield from _inside(batch, first, stop)
         while not self._held or self._held[-1].frames[-1].index + 1 < stop:
-            batch = next(self._batches, None)
-            if batch is None:
+            pulled = next(self._batches, None)
+            if pulled is None:
                 return
-            self._held.append(batch)
-            yield from _inside(batch, first, stop)
+            self._held.append(pulled)
+            yield from _inside(pulled, first, stop)
             # The next segment starts no earlier than a halo before the end of this one.
             known = self._held[-1].frames[-1].index
-            while self._held and self._held[0].frames[-1].index < known - sum(self._halo) - len(batch):
+            while self._held and self._held[0].frames[-1].index < known - sum(self._halo) - len(
+                batch
+            ):
                 self._held.popleft()
 
 

@@ -1,9 +1,9 @@
 """What is kept beside the output until the run is through: finished segments, the index, the terms.
 
-    out.mkv.parts/
-        journal.json          terms of the run, and each finished segment with its hash
-        index.json            what was seen of the input, once the index is complete
-        segment-00000.nut     a finished segment
+out.mkv.parts/
+    journal.json          terms of the run, and each finished segment with its hash
+    index.json            what was seen of the input, once the index is complete
+    segment-00000.nut     a finished segment
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Journal:
             self._segments = segments
             return
         self._terms = {}
-        self.replaced = sorted(k for k in old.keys() | subject.keys() if old.get(k) != subject.get(k))
+        self.replaced = sorted(
+            k for k in old.keys() | subject.keys() if old.get(k) != subject.get(k)
+        )
         (self.folder / "index.json").unlink(missing_ok=True)
 
     def terms(self, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +110,7 @@ class Journal:
         entry = self._segments.get(str(segment.number))
         if entry is None or entry["frames"] != [segment.first, segment.stop]:
             return None
-        path = self.folder / entry["file"]
+        path = self.folder / str(entry["file"])
         if path.is_file() and hash_file(path) == entry["sha256"]:
             return path
         return None

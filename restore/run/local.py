@@ -116,12 +116,18 @@ def prepare(job: Job) -> Prepared:
     if job.output.is_dir():
         raise OutputError(f"{job.output}: expected a file name to write to, found a directory")
     if not job.output.absolute().parent.is_dir():
-        raise OutputError(f"{job.output}: the folder {job.output.parent} does not exist; make it first")
+        raise OutputError(
+            f"{job.output}: the folder {job.output.parent} does not exist; make it first"
+        )
     if job.output.exists():
         if job.input.exists() and job.output.samefile(job.input):
-            raise OutputError(f"{job.output}: input and output are the same file; choose another name")
+            raise OutputError(
+                f"{job.output}: input and output are the same file; choose another name"
+            )
         if not job.overwrite:
-            raise OutputError(f"{job.output}: exists already; choose another name or pass --overwrite")
+            raise OutputError(
+                f"{job.output}: exists already; choose another name or pass --overwrite"
+            )
     if job.start is not None and job.end is not None and job.end <= job.start:
         raise OutputError("--end: expected a time after --start")
     source = probe(job.input, job.spec.input)
@@ -144,7 +150,9 @@ def run(prepared: Prepared, listener: Listener) -> Summary:
     journal = Journal(job.output, _subject(prepared))
     try:
         if journal.replaced:
-            listener.note(f"starting afresh: {', '.join(journal.replaced)} changed since the last run")
+            listener.note(
+                f"starting afresh: {', '.join(journal.replaced)} changed since the last run"
+            )
         elif journal.finished:
             listener.note(f"resuming: {journal.finished} segments are done already")
         summary = _Run(prepared, journal, listener).go()

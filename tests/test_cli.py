@@ -1,0 +1,147 @@
+"""The commands as a user runs them: exit codes, one clear line for each mistake, nothing left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def restore(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "restore", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MPEG-1 with MP2: 1 s of 96x64, and half a second of silence before the sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mpg"
+    picture = ffmpeg.input("testsrc2=size=96x64:rate=25:duration=1", f="lavfi")
+    sound = ffmpeg.input("sine=frequency=440:duration=1", f="lavfi")
+    options = {"vcodec": "mpeg1video", "acodec": "mp2", "qscale:v": 3}
+    ffmpeg.output(picture, sound, str(path), **options).run(cmd=FFMPEG, quiet=True)
+    return path
+
+
+def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
+    (folder / "text.rm").write_text("This is not a video.\n" * 100)
+    (folder / "empty.rm").touch()
+    (folder / "there.mkv").write_bytes(b"precious")
+    sound = folder / "sound.mka"
+    if not sound.exists():
+        ffmpeg.input(str(clip)).audio.output(str(sound), acodec="copy").run(cmd=FFMPEG, quiet=True)
+    return {
+        "text": (["lanczos_x2", folder / "text.rm", "out.mkv"], "text.rm"),
+        "empty": (["lanczos_x2", folder / "empty.rm", "out.mkv"], "empty.rm"),
+        "missing": (["lanczos_x2", folder / "missing.rm", "out.mkv"], "missing.rm"),
+        "directory": (["lanczos_x2", folder, "out.mkv"], "directory"),
+        "sound only": (["lanczos_x2", sound, "out.mkv"], "no video"),
+        "there": (["lanczos_x2", clip, "there.mkv"], "--overwrite"),
+        "same file": (["lanczos_x2", clip, clip, "--overwrite"], "same file"),
+        "no folder": (["lanczos_x2", clip, "nowhere/out.mkv"], "does not exist"),
+        "container": (["lanczos_x2", clip, "out.xyz"], "xyz"),
+        "pipeline": (["lanczos_x3", clip, "out.mkv"], "did you mean 'lanczos_x2'"),
+        "device": (["lanczos_x2", clip, "out.mkv", "--device", "cuda:99"], "--device cuda:99"),
+        "codec": (["lanczos_x2", clip, "out.mkv", "--set", "output.codec=libx246"], "libx264"),
+        "time": (["lanczos_x2", clip, "out.mkv", "--start", "soon"], "--start soon"),
+        "beyond": (["lanczos_x2", clip, "out.mkv", "--start", "100"], "time range"),
+        "option": (["lanczos_x2", clip, "out.mkv", "--speed"], "--speed"),
+        "url": (["lanczos_x2", "http://localhost/a.rm", "out.mkv"], "http"),
+    }
+
+
+NAMES = [
+    *("text", "empty", "missing", "directory", "sound only", "there", "same file", "no folder"),
+    *("container", "pipeline", "device", "codec", "time", "beyond", "option", "url"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mistake_is_one_clear_line_and_leaves_nothing(
+    name: str, clip: Path, tmp_path: Path
+) -> None:
+    arguments, expected = mistakes(clip, tmp_path)[name]
+    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    done = restore("run", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith(("error:", "Error:"))]
+    assert len(errors) == 1
+    assert {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+    assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_run_makes_the_file_and_says_what_it_did(clip: Path, tmp_path: Path) -> None:
+    done = restore(
+        "run", "lanczos_x2", clip, "out.mkv", "--set=output.preset=ultrafast", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
+    text = " ".join(done.stdout.split())
+    assert "frames 25 in 1 scenes, 1 segments" in text
+    assert "duration 0:01.000" in text
+    assert "damaged frames none" in text
+    assert "copy" in text
+
+
+def test_start_and_end_cut_picture_and_sound(clip: Path, tmp_path: Path) -> None:
+    done = restore(
+        *("run", "lanczos_x2", clip, "out.mkv", "--start", "0.2", "--end", "0:00.6"),
+        *("--set=output.preset=ultrafast",),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    info = subprocess.run(
+        [FFMPEG, "-i", tmp_path / "out.mkv", "-map", "0:v", "-vf", "showinfo", "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert info.count("pts_time:") == 10
+    sound = subprocess.run(
+        [FFMPEG, "-v", "error", "-i", tmp_path / "out.mkv", "-map", "0:a", "-f", "s16le", "-"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    # A copied packet of MP2 is 1152 samples: the cut is right to a packet at each end.
+    assert abs(len(sound) / 2 / 44100 - 0.4) < 2 * 1152 / 44100
+
+
+def test_check_shows_the_chain(clip: Path, tmp_path: Path) -> None:
+    done = restore("check", "lanczos_x2", clip, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "192x128" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_names_every_problem(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text("[ouput]\n[[stage]]\nkind='align'\nradius=9\n")
+    done = restore("check", "p.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("error:") == 2
+
+
+@pytest.mark.parametrize("command", [["stages"], ["stages", "align"], ["models"], ["--version"]])
+def test_lists(command: list[str]) -> None:
+    done = restore(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_stage_reference_is_current() -> None:
+    assert (ROOT / "docs" / "stages.md").read_text() == restore("stages", "--markdown").stdout
