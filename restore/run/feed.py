@@ -55,10 +55,8 @@ class Feed:
             self._held.append(pulled)
             yield from _inside(pulled, first, stop)
             # The next segment starts no earlier than a halo before the end of this one.
-            known = self._held[-1].frames[-1].index
-            while self._held and self._held[0].frames[-1].index < known - sum(self._halo) - len(
-                batch
-            ):
+            needed = pulled.frames[0].index - sum(self._halo)
+            while self._held[0].frames[-1].index < needed:
                 self._held.popleft()
 
 

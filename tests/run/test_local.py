@@ -1,0 +1,163 @@
+"""Whole runs: killed and resumed, changed in between, cut off by errors."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+import pytest
+
+from restore.errors import OutputError
+from restore.pipeline import read_pipeline
+from restore.run import local
+from restore.run.journal import parts_dir
+
+ROOT = Path(__file__).resolve().parents[2]
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+PIPELINE = """
+[[stage]]
+kind = "align"
+radius = 1
+[[stage]]
+kind = "upscale"
+model = "lanczos"
+[output]
+preset = "ultrafast"
+"""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """34 s of 64x48 MPEG-1 at 25 frames a second, a new scene every 11 s: four segments; MP2 sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mpg"
+    picture = ffmpeg.input("testsrc2=size=64x48:rate=25:duration=34", f="lavfi").filter(
+        "negate", enable="mod(floor(t/11),2)"
+    )
+    sound = ffmpeg.input("sine=frequency=440:duration=34", f="lavfi")
+    options = {"vcodec": "mpeg1video", "acodec": "mp2", "qscale:v": 3}
+    ffmpeg.output(picture, sound, str(path), **options).run(cmd=FFMPEG, quiet=True)
+    return path
+
+
+@pytest.fixture
+def job(clip: Path, tmp_path: Path) -> local.Job:
+    (tmp_path / "p.toml").write_text(PIPELINE)
+    spec = read_pipeline(tmp_path / "p.toml")
+    return local.Job(spec, clip, tmp_path / "out" / "out.mkv", threads=1)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> Iterator[None]:
+    (tmp_path / "out").mkdir()
+    yield
+
+
+def finish(job: local.Job) -> tuple[local.Summary, str, list[str]]:
+    """Run it; (summary, hash of the output, notes heard)."""
+    notes: list[str] = []
+
+    class Ear(local.Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    summary = local.run(local.prepare(job), Ear())
+    assert [p.name for p in job.output.parent.iterdir()] == [job.output.name]
+    return summary, hashlib.sha256(job.output.read_bytes()).hexdigest(), notes
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(job: local.Job, frames: int) -> None:
+    """Begin the job and break off when so many frames are through, as an error in the chain would."""
+
+    class Bomb(local.Listener):
+        def progress(self, now: local.Progress) -> None:
+            if now.frames >= frames:
+                raise Stopped
+
+    with pytest.raises(Stopped):
+        local.run(local.prepare(job), Bomb())
+
+
+def test_a_run_is_whole_and_repeatable(job: local.Job) -> None:
+    summary, first, _ = finish(job)
+    assert (summary.frames, summary.segments, summary.kept) == (850, 4, 0)
+    assert summary.verified.frames == 850
+    job.output.unlink()
+    assert finish(job)[1] == first
+
+
+@pytest.mark.parametrize("frames", [100, 300, 560, 849])
+def test_resume_gives_the_same_bytes(job: local.Job, frames: int) -> None:
+    wanted = finish(job)[1]
+    job.output.unlink()
+    stop_after(job, frames)
+    assert not job.output.exists()
+    summary, found, notes = finish(job)
+    assert found == wanted
+    assert summary.kept == frames // 275
+    assert any("resuming" in n for n in notes) == (summary.kept > 0)
+
+
+def test_kill_9_and_resume(job: local.Job, tmp_path: Path) -> None:
+    wanted = finish(job)[1]
+    job.output.unlink()
+    command = [
+        *(sys.executable, "-m", "restore", "run", tmp_path / "p.toml", job.input, job.output),
+        "--threads=1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(parts_dir(job.output).glob("segment-00001*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not job.output.exists()
+    summary, found, _ = finish(job)
+    assert found == wanted
+    assert summary.kept >= 1
+
+
+def test_a_changed_pipeline_starts_afresh_and_says_so(job: local.Job) -> None:
+    stop_after(job, 300)
+    other = replace(
+        job, spec=replace(job.spec, output=job.spec.output.model_copy(update={"crf": 30}))
+    )
+    summary, _, notes = finish(other)
+    assert summary.kept == 0
+    assert any(n == "starting afresh: pipeline changed since the last run" for n in notes)
+
+
+def test_the_first_runs_threads_are_kept(job: local.Job) -> None:
+    wanted = finish(job)[1]
+    job.output.unlink()
+    stop_after(job, 300)
+    _, found, notes = finish(replace(job, threads=3))
+    assert found == wanted
+    assert any("resuming with 1 threads" in n for n in notes)
+
+
+def test_another_device_is_refused(job: local.Job) -> None:
+    stop_after(job, 300)
+    journal = parts_dir(job.output) / "journal.json"
+    journal.write_text(journal.read_text().replace('"cpu"', '"Some GPU"'))
+    with pytest.raises(local.DeviceError, match="segments were made on Some GPU and this is cpu"):
+        local.run(local.prepare(job), local.Listener())
+
+
+def test_an_existing_output_is_safe(job: local.Job) -> None:
+    job.output.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="--overwrite"):
+        local.prepare(job)
+    assert job.output.read_bytes() == b"precious"
