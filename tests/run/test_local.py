@@ -73,7 +73,7 @@ def finish(job: local.Job) -> tuple[local.Summary, str, list[str]]:
     return summary, hashlib.sha256(job.output.read_bytes()).hexdigest(), notes
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -83,9 +83,9 @@ def stop_after(job: local.Job, frames: int) -> None:
     class Bomb(local.Listener):
         def progress(self, now: local.Progress) -> None:
             if now.frames >= frames:
-                raise Stopped
+                raise StoppedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         local.run(local.prepare(job), Bomb())
 
 

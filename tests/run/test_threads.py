@@ -13,8 +13,9 @@ def test_ahead_keeps_order_and_is_bounded() -> None:
 
     def items() -> Iterator[int]:
         nonlocal made
-        for made in range(100):
-            yield made
+        for number in range(100):
+            made = number
+            yield number
 
     ahead = Ahead(items(), 3, "test")
     assert next(ahead) == 0
