@@ -110,7 +110,7 @@ _COMMON_ROWS = {
 
 def _cyrillic(text: str) -> float:
     """Letters in words with vowels, capitals only first or throughout."""
-    score = _mean(text, lambda c: 0.7 if "Ё" <= c <= "ё" else 0.0 if c in _QUOTES else -0.5)
+    score = _mean(text, lambda c: 0.7 if "Ё" <= c <= "ё" else 0.0 if c in _QUOTES else -1.0)
     letters = sum(c > "\x7f" and c.isalpha() for c in text)
     if letters == 1:  # rather an accent than a word
         score -= 0.2
