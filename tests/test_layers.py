@@ -143,3 +143,12 @@ def test_only_the_command_line_prints(module: str) -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr"):
             is_stream = isinstance(node.value, ast.Name) and node.value.id == "sys"
             assert not is_stream, f"restore/{module}: sys.{node.attr}, line {node.lineno}"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m])
+def test_nothing_calls_home(module: str) -> None:
+    """OpenVINO's model converter reports its use over the network unless told not to; the runtime does not."""
+    for node in ast.walk(ast.parse(source(module).read_text("utf-8"))):
+        name = getattr(node, "attr", getattr(node, "name", ""))
+        assert name != "convert_model", f"restore/{module}: convert_model, line {node.lineno}"
+    assert not any(name.startswith("openvino.tools") for name in imports(module))
