@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
-from restore.io.probe import Source
-from restore.video import FrameBatch
+import av
+import numpy as np
+import torch
+from av.video.stream import VideoStream
+
+from restore.errors import InputError
+from restore.io.pixels import to_planes
+from restore.io.quantiser import quant_map
+from restore.io.reader import ReadFault, frames_of, open_input
+from restore.io.source import Source
+from restore.io.timeline import Stamp, Timed, repair_times
+from restore.video import FrameBatch, FrameInfo
+
+LIMIT = 1000
+"""Events kept of each kind."""
 
 EventKind = Literal["damaged", "packet", "demux", "stamp"]
 """damaged: a frame with an error concealed by the decoder; packet: a packet the decoder refused;
@@ -30,6 +44,13 @@ class DecodeLog:
     """In order; of each kind at most LIMIT are kept, `counts` knows them all."""
     counts: dict[EventKind, int] = field(default_factory=dict)
     frames: int = 0
+    """Yielded so far."""
+
+    def add(self, kind: EventKind, seconds: Fraction | None, text: str) -> None:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if self.counts[kind] <= LIMIT:
+            at = None if seconds is None else round(seconds * 1000)
+            self.events.append(Event(kind, at, text))
 
 
 def decode(
@@ -40,4 +61,76 @@ def decode(
 
     Errors are logged and survived. `quantisers` adds FrameBatch.quant where the codec tells.
     Raises InputError when the picture changes size midway, or not one frame can be decoded."""
-    raise NotImplementedError
+    log = DecodeLog() if log is None else log
+    time_base = source.video.format.time_base
+    rate = source.video.frame_rate
+    spacing = 1 / (rate or Fraction(25)) / time_base
+    with open_input(source.path) as container:
+        stream = container.streams[source.video.index]
+        if not isinstance(stream, VideoStream) or stream.codec_context is None:
+            raise InputError(f"{source.path}: stream {source.video.index} is no longer a video")
+        if quantisers:
+            stream.codec_context.options = {"export_side_data": "venc_params"}
+
+        def report(kind: ReadFault, pts: int | None, text: str) -> None:
+            log.add(kind, None if pts is None else pts * time_base, text)
+
+        stamped = (Stamp(f, f.pts) for f in frames_of(container, stream, report))
+        held: list[tuple[av.VideoFrame, FrameInfo]] = []
+        for index, timed in enumerate(repair_times(stamped, max(Fraction(1), spacing))):
+            held.append((timed.item, _info(index, timed, time_base, log)))
+            if len(held) == batch:
+                yield _batch(held, source, quantisers, log)
+                held = []
+        if held:
+            yield _batch(held, source, quantisers, log)
+    if log.frames == 0:
+        raise InputError(
+            f"{source.path}: not one frame can be decoded; try another copy of the file"
+        )
+
+
+def _info(
+    index: int, timed: Timed[av.VideoFrame], time_base: Fraction, log: DecodeLog
+) -> FrameInfo:
+    frame, seconds = timed.item, timed.pts * time_base
+    if timed.repair is not None:
+        log.add("stamp", seconds, f"{timed.repair}: {frame.pts} became {timed.pts}")
+    if frame.is_corrupt:
+        log.add("damaged", seconds, "the decoder concealed errors in this frame")
+    return FrameInfo(
+        index=index,
+        pts=timed.pts,
+        duration=timed.duration,
+        picture_type=_TYPES.get(int(frame.pict_type), "?"),
+        damaged=bool(frame.is_corrupt),
+    )
+
+
+# AVPictureType; S is MPEG-4's sprite (a P frame), SI, SP and BI are kinds of I, P and B.
+_TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}
+
+
+def _batch(
+    held: list[tuple[av.VideoFrame, FrameInfo]], source: Source, quantisers: bool, log: DecodeLog
+) -> FrameBatch:
+    """Copies the codes: one allocation per plane, one copy per frame."""
+    fmt = source.video.format
+    dtype = np.uint8 if fmt.depth == 8 else np.uint16
+    planes = [np.empty((len(held), 1, h, w), dtype) for h, w in fmt.plane_shapes()]
+    for n, (frame, info) in enumerate(held):
+        if (frame.width, frame.height) != (fmt.width, fmt.height):
+            raise InputError(
+                f"{source.path}: at {round(info.pts * fmt.time_base * 1000)} ms the picture changes "
+                f"from {fmt.width}x{fmt.height} to {frame.width}x{frame.height}, which is not "
+                f"supported yet; try cutting the file there and restoring the parts"
+            )
+        for plane, codes in zip(planes, to_planes(frame, fmt, source.video.read_as), strict=True):
+            plane[n, 0] = codes
+    log.frames += len(held)
+    return FrameBatch(
+        planes=tuple(torch.from_numpy(p) for p in planes),
+        frames=tuple(info for _, info in held),
+        format=fmt,
+        quant=tuple(quant_map(source.video.codec, f) for f, _ in held) if quantisers else (),
+    )

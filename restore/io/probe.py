@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import av
+from av.audio.stream import AudioStream as AvAudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream as AvVideoStream
+from pydantic import Field
+
+from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
+from restore.errors import InputError
+from restore.io.pixels import NATIVE, is_full_range, is_rgb, readable_as
+from restore.io.reader import MAX_SIDE, ReadFault, frames_of, open_input
+from restore.io.source import AudioStream, OtherStream, Source, VideoStream
+from restore.io.tags import (
+    MATRIX,
+    PRIMARIES,
+    SITING,
+    TRANSFER,
+    codec_siting,
+    frame_color,
+    name_of,
+    siting_name,
+    stated_siting,
+)
+from restore.io.text import decode_text
 from restore.options import Options
 from restore.video import VideoFormat
+
+__all__ = ["AudioStream", "InputOptions", "OtherStream", "Source", "VideoStream", "probe"]
+
+MAX_ERRORS = 500
+"""Packets refused in a row before a file counts as undecodable."""
 
 
 class InputOptions(Options):
@@ -39,80 +68,238 @@ class InputOptions(Options):
     """limited: 8-bit luma is 16..235; full: 0..255."""
     siting: Literal["auto", "left", "center", "topleft", "top", "bottomleft", "bottom"] = "auto"
     """Where subsampled chroma lies: center is MPEG-1, left is MPEG-2 and later."""
-    sample_aspect: str = "auto"
+    sample_aspect: str = Field("auto", pattern=r"^(auto|[1-9]\d{0,4}:[1-9]\d{0,4})$")
     """Width over height of one sample, as '12:11'; 'auto': as the file says, else square."""
-
-
-@dataclass(frozen=True, slots=True)
-class VideoStream:
-    """The one video stream that is restored."""
-
-    index: int
-    """Stream number in the container."""
-    codec: str
-    """FFmpeg's name of the codec, for example 'rv40'."""
-    pixel_format: str
-    """As the decoder delivers it (FFmpeg's name)."""
-    read_as: str
-    """Pixel format of the planes `decode` yields; equal to `pixel_format`, or what it is converted to."""
-    format: VideoFormat
-    """Of the decoded planes, every colour tag resolved."""
-    frame_rate: Fraction | None
-    """Frames per second as the header says: a hint, never used for time."""
-    header_duration: Fraction | None
-    """Seconds as the header says: a hint; the frames decide."""
-    start_pts: int
-    """Of the first decoded frame, in format.time_base units, before repair."""
-    rotation: int
-    """Degrees clockwise a player must turn the picture: 0, 90, 180, 270. Not applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioStream:
-    index: int
-    codec: str
-    rate: int
-    """Samples per second."""
-    layout: str
-    """FFmpeg's name of the channel layout."""
-    channels: int
-    language: str | None
-    """ISO 639-2, or None."""
-    title: str | None
-    start: Fraction | None
-    """Seconds of the first packet on the container's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class OtherStream:
-    index: int
-    kind: Literal["video", "subtitle", "data", "attachment", "unknown"]
-    """'video' is a further video stream, or a cover picture."""
-    codec: str
-    language: str | None = None
-    title: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What `probe` found. Nothing in it was taken on trust where a frame could be asked."""
-
-    path: Path
-    container: str
-    """FFmpeg's name of the container format."""
-    video: VideoStream
-    audio: tuple[AudioStream, ...] = ()
-    other: tuple[OtherStream, ...] = ()
-    start: Fraction = Fraction(0)
-    """Seconds on the container's clock that become 0 in the output: the earliest start of any
-    audio or video stream, as FFmpeg counts it."""
-    metadata: dict[str, str] = field(default_factory=dict)
-    """Of the container, decoded."""
-    notes: tuple[str, ...] = ()
-    """Each decision about something unknown or impossible, for the log."""
 
 
 def probe(path: Path, options: InputOptions) -> Source:
     """Open `path`, decode its first frame and say what is there.
     Raises InputError: not a local video file, no video in it, nothing decodable, beyond the limits."""
-    raise NotImplementedError
+    notes: list[str] = []
+    with open_input(path) as container:
+        stream = _pick_video(container, path, notes)
+        siting = stated_siting(stream)
+        frame = _first_frame(container, stream, path)
+        video = _video(stream, frame, siting, options, notes)
+        _doubt_header(container, path, video, notes)
+        audio = tuple(_audio(s) for s in container.streams.audio)
+        other = tuple(
+            _other(s) for s in container.streams if s.type != "audio" and s.index != stream.index
+        )
+        starts = [video.start_pts * video.format.time_base, _start(stream)]
+        starts += [a.start for a in audio]
+        return Source(
+            path=path,
+            container=container.format.name,
+            video=video,
+            audio=audio,
+            other=other,
+            start=min(s for s in starts if s is not None),
+            metadata=_texts(container.metadata, notes),
+            notes=tuple(notes),
+        )
+
+
+def _pick_video(container: InputContainer, path: Path, notes: list[str]) -> AvVideoStream:
+    """The best moving picture (covers are none)."""
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not moving:
+        kinds = sorted({_codec(s) if s.type == "audio" else s.type for s in container.streams})
+        raise InputError(
+            f"{path}: expected video, found none; the file holds only {', '.join(kinds) or 'nothing'}"
+        )
+    best = container.streams.best("video")
+    stream = next((s for s in moving if best is not None and s.index == best.index), moving[0])
+    if stream.codec_context is None:
+        raise InputError(
+            f"{path}: stream {stream.index}: no decoder for its codec (tag {stream.codec_tag!r}); "
+            f"try converting it with the program that made it"
+        )
+    if len(moving) > 1:
+        notes.append(f"{len(moving)} video streams: stream {stream.index} is restored")
+    return stream
+
+
+def _first_frame(container: InputContainer, stream: AvVideoStream, path: Path) -> av.VideoFrame:
+    """Decoded, and within the limits."""
+    errors: list[str] = []
+
+    def report(kind: ReadFault, pts: int | None, text: str) -> None:
+        errors.append(text)
+        if len(errors) > MAX_ERRORS:
+            raise _undecodable(path, stream, errors)
+
+    for frame in frames_of(container, stream, report):
+        if max(frame.width, frame.height) > MAX_SIDE:
+            raise InputError(
+                f"{path}: expected at most {MAX_SIDE} samples a side, "
+                f"found {frame.width}x{frame.height}"
+            )
+        return frame
+    raise _undecodable(path, stream, errors)
+
+
+def _undecodable(path: Path, stream: AvVideoStream, errors: list[str]) -> InputError:
+    why = f" ({errors[0]})" if errors else ""
+    return InputError(
+        f"{path}: stream {stream.index} ({_codec(stream)}): expected frames, "
+        f"none can be decoded{why}; try another copy of the file"
+    )
+
+
+def _video(
+    stream: AvVideoStream,
+    frame: av.VideoFrame,
+    siting: Siting | None,
+    options: InputOptions,
+    notes: list[str],
+) -> VideoStream:
+    pixel_format = frame.format.name
+    read_as = readable_as(pixel_format)
+    chroma, depth = NATIVE[read_as]
+    rate = stream.guessed_rate or stream.average_rate
+    codec = _codec(stream)
+    said = frame_color(frame, is_full_range(pixel_format), siting)
+    if is_rgb(pixel_format):
+        # Y, Cb, Cr are made here, so their matrix and range are ours to choose.
+        said = replace(said, matrix=Matrix.UNSPECIFIED, full_range=None, siting=None)
+    elif said.matrix is Matrix.RGB:
+        notes.append("the matrix is tagged RGB, but the planes are Y, Cb, Cr: the tag is not used")
+        said = replace(said, matrix=Matrix.UNSPECIFIED)
+    color = _overridden(said, options).resolve(frame.height, rate, codec_siting(codec))
+    _note_guesses(_overridden(said, options), color, chroma is not None, notes)
+    if read_as != pixel_format and pixel_format.replace("yuvj", "yuv") != read_as:
+        notes.append(f"pixel format {pixel_format} is read as {read_as}")
+    rotation = -int(frame.rotation) % 360
+    if rotation:
+        notes.append(
+            f"the file asks players to turn the picture by {rotation} degrees: not applied"
+        )
+    time_base = Fraction(stream.time_base or Fraction(1, 1000))
+    return VideoStream(
+        index=stream.index,
+        codec=codec,
+        pixel_format=pixel_format,
+        read_as=read_as,
+        format=VideoFormat(
+            width=frame.width,
+            height=frame.height,
+            chroma=chroma,
+            depth=depth,
+            time_base=time_base,
+            color=color,
+            sample_aspect=_sample_aspect(stream, options),
+        ),
+        frame_rate=Fraction(rate) if rate else None,
+        header_duration=None if stream.duration is None else stream.duration * time_base,
+        start_pts=frame.pts or 0,
+        rotation=rotation,
+    )
+
+
+def _overridden(said: ColorInfo, options: InputOptions) -> ColorInfo:
+    """`said`, with what table [input] sets."""
+    return ColorInfo(
+        MATRIX.get(options.matrix, said.matrix),
+        PRIMARIES.get(options.primaries, said.primaries),
+        TRANSFER.get(options.transfer, said.transfer),
+        {"limited": False, "full": True}.get(options.range, said.full_range),
+        SITING.get(options.siting, said.siting),
+    )
+
+
+def _note_guesses(said: ColorInfo, color: ColorInfo, has_chroma: bool, notes: list[str]) -> None:
+    guesses = []
+    if said.matrix is Matrix.UNSPECIFIED and has_chroma:
+        guesses.append(f"matrix {name_of(MATRIX, color.matrix)}")
+    if said.primaries is Primaries.UNSPECIFIED:
+        guesses.append(f"primaries {name_of(PRIMARIES, color.primaries)}")
+    if said.transfer is Transfer.UNSPECIFIED:
+        guesses.append(f"transfer {name_of(TRANSFER, color.transfer)}")
+    if said.full_range is None:
+        guesses.append("limited range")
+    if said.siting is None and has_chroma:
+        guesses.append(f"{siting_name(color.siting)} chroma")
+    if guesses:
+        notes.append(f"not tagged, taken as: {', '.join(guesses)}; [input] overrides")
+
+
+def _sample_aspect(stream: AvVideoStream, options: InputOptions) -> Fraction:
+    if options.sample_aspect != "auto":
+        width, height = options.sample_aspect.split(":")
+        return Fraction(int(width), int(height))
+    said = stream.sample_aspect_ratio
+    return Fraction(said) if said else Fraction(1)
+
+
+_USUAL_RATES = (10, 12, 12.5, 15, 16, 18, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60)
+_UNSTATED_BIT_RATE = 0x3FFFF * 400
+"""MPEG-1's way of saying that the rate varies (ISO 11172-2, 2.4.3.2)."""
+
+
+def _doubt_header(
+    container: InputContainer, path: Path, video: VideoStream, notes: list[str]
+) -> None:
+    """Say it when the header claims what can hardly be."""
+    rate = video.frame_rate
+    if rate is not None and not any(abs(rate - usual) < 0.02 for usual in _USUAL_RATES):
+        notes.append(f"the header says {float(rate):.5g} frames/s: the frames decide")
+    seconds = video.header_duration
+    rates = [s.codec_context.bit_rate or 0 for s in container.streams if s.codec_context]
+    rates = [r for r in rates if r != _UNSTATED_BIT_RATE]
+    if seconds and sum(rates) * seconds / 8 > 2 * path.stat().st_size:
+        notes.append(
+            f"the header says {float(seconds):.0f} s, which would take more bytes than the file has: "
+            f"the frames decide"
+        )
+
+
+def _audio(stream: AvAudioStream) -> AudioStream:
+    context = stream.codec_context
+    return AudioStream(
+        index=stream.index,
+        codec=_codec(stream),
+        rate=context.sample_rate if context else 0,
+        layout=context.layout.name if context else "unknown",
+        channels=context.channels if context else 0,
+        language=_language(stream),
+        title=_title(stream),
+        start=_start(stream),
+    )
+
+
+def _other(stream: Stream) -> OtherStream:
+    kind = "unknown" if stream.type == "audio" else stream.type
+    return OtherStream(stream.index, kind, _codec(stream), _language(stream), _title(stream))
+
+
+def _codec(stream: Stream) -> str:
+    """The codec's name, not its decoder's ('mp3', not 'mp3float')."""
+    context = stream.codec_context
+    return context.codec.canonical_name if context else stream.codec_tag.strip("\0") or "unknown"
+
+
+def _language(stream: Stream) -> str | None:
+    return None if stream.language in (None, "", "und") else stream.language
+
+
+def _title(stream: Stream) -> str | None:
+    title = stream.metadata.get("title")
+    return decode_text(title.encode("latin-1")) if title else None
+
+
+def _start(stream: Stream) -> Fraction | None:
+    if stream.start_time is None or not stream.time_base:
+        return None
+    return stream.start_time * Fraction(stream.time_base)
+
+
+def _texts(raw: dict[str, str], notes: list[str]) -> dict[str, str]:
+    """Container metadata (latin-1: one character a byte) as people read it."""
+    texts = {}
+    for key, value in raw.items():
+        data = value.encode("latin-1")
+        text = texts[decode_text(key.encode("latin-1"))] = decode_text(data)
+        if text.encode("utf-8", "replace") != data:
+            notes.append(f"{key} is not UTF-8: read as {text!r}")
+    return texts

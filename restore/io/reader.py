@@ -1,0 +1,131 @@
+"""Open a local media file and get every frame out of it, whatever is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from restore.errors import InputError
+
+ReadFault = Literal["packet", "demux"]
+"""packet: the decoder refused one; demux: the container is broken."""
+
+Report = Callable[[ReadFault, int | None, str], None]
+"""report(kind, pts, text): an error that was survived."""
+
+MAX_STREAMS = 100
+MAX_SIDE = 16384
+_DEMUX_RETRIES = 8
+
+_NOT_VIDEO = frozenset({"tty", "lavfi", "data", "ffmetadata", "bin", "adf", "idf", "xbin"})
+"""Demuxers that make pictures of text or of anything."""
+_PLAYLISTS = frozenset({"concat", "hls", "applehttp", "dash", "sdp", "rtsp", "rtp", "sap", "imf"})
+"""Demuxers that open whatever other file or address the file names."""
+
+
+def open_input(path: Path) -> InputContainer:
+    """The container at `path`. Metadata is latin-1: one character a byte, so that no text can fail
+    (see restore.io.text). Only this one file is ever opened. Raises InputError."""
+    _check_file(path)
+    try:
+        # Absolute, so that no name is taken for a protocol ('concat:a|b').
+        container = av.open(
+            str(path.resolve()),
+            "r",
+            metadata_encoding="latin-1",
+            container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected a video file, but no known format fits it ({_reason(error)}); "
+            f"a playlist or a link is not followed: try the media file itself"
+        ) from error
+    if len(container.streams) > MAX_STREAMS:
+        count = len(container.streams)
+        container.close()
+        raise InputError(f"{path}: expected at most {MAX_STREAMS} streams, found {count}")
+    return container
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: expected a video file, found a folder; try one file in it")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise InputError(f"{path}: only local files are read; try downloading it first")
+    if not path.exists():
+        near = "" if path.parent.is_dir() else f" (there is no folder {path.parent} either)"
+        raise InputError(f"{path}: no such file{near}; check the name")
+    if not path.is_file():
+        raise InputError(f"{path}: expected a regular file; try a copy on disk")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; try another copy of it")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+@lru_cache(maxsize=1)
+def _formats() -> str:
+    """Every demuxer but those that follow references or take text for pictures."""
+    known = {name for name in av.formats_available if av.ContainerFormat(name).is_input}
+    return ",".join(sorted(known - _NOT_VIDEO - _PLAYLISTS))
+
+
+def frames_of(
+    container: InputContainer, stream: VideoStream, report: Report
+) -> Iterator[av.VideoFrame]:
+    """Every frame the decoder gives, in display order. Errors are reported and survived; the decoder is
+    flushed at the end, whatever the end was: the last frames of a cut file come out only then."""
+    context = stream.codec_context
+    # One thread: with frame threads, what a damaged stream decodes to depends on their timing.
+    context.thread_count = 1
+    for packet in packets_of(container, [stream], report):
+        if packet.size == 0:  # the demuxer's own flush; ours is below
+            continue
+        try:
+            yield from context.decode(packet)
+        except av.FFmpegError as error:
+            report("packet", packet.pts if packet.pts is not None else packet.dts, _reason(error))
+    while True:
+        try:
+            yield from context.decode(None)
+        except av.EOFError:
+            return
+        except av.FFmpegError as error:
+            report("packet", None, _reason(error))
+        else:
+            return
+
+
+def packets_of(
+    container: InputContainer, streams: Sequence[Stream], report: Report
+) -> Iterator[Packet[Stream]]:
+    """Packets of `streams` in file order. After an error the demuxer is asked again, as long as it
+    gets on."""
+    failures = 0
+    while failures < _DEMUX_RETRIES:
+        try:
+            for packet in container.demux(*streams):
+                failures = 0
+                yield packet
+        except av.FFmpegError as error:
+            failures += 1
+            if failures == 1:
+                report("demux", None, _reason(error))
+        else:
+            return
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

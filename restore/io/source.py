@@ -1,0 +1,82 @@
+"""What a file holds, as `probe` found it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from restore.video import VideoFormat
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStream:
+    """The one video stream that is restored."""
+
+    index: int
+    """Stream number in the container."""
+    codec: str
+    """FFmpeg's name of the codec, for example 'rv40'."""
+    pixel_format: str
+    """As the decoder delivers it (FFmpeg's name)."""
+    read_as: str
+    """Pixel format of the planes `decode` yields; equal to `pixel_format`, or what it is converted to."""
+    format: VideoFormat
+    """Of the decoded planes, every colour tag resolved."""
+    frame_rate: Fraction | None
+    """Frames per second as the header says: a hint, never used for time."""
+    header_duration: Fraction | None
+    """Seconds as the header says: a hint; the frames decide."""
+    start_pts: int
+    """Of the first decoded frame, in format.time_base units, before repair."""
+    rotation: int
+    """Degrees clockwise a player must turn the picture: 0, 90, 180, 270. Not applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStream:
+    index: int
+    codec: str
+    rate: int
+    """Samples per second."""
+    layout: str
+    """FFmpeg's name of the channel layout."""
+    channels: int
+    language: str | None
+    """ISO 639-2, or None."""
+    title: str | None
+    start: Fraction | None
+    """Seconds of the first packet on the container's clock."""
+
+
+OtherKind = Literal["video", "subtitle", "data", "attachment", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherStream:
+    index: int
+    kind: OtherKind
+    """'video' is a further video stream, or a cover picture."""
+    codec: str
+    language: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What `probe` found. Nothing in it was taken on trust where a frame could be asked."""
+
+    path: Path
+    container: str
+    """FFmpeg's name of the container format."""
+    video: VideoStream
+    audio: tuple[AudioStream, ...] = ()
+    other: tuple[OtherStream, ...] = ()
+    start: Fraction = Fraction(0)
+    """Seconds on the container's clock that become 0 in the output: the earliest start of any
+    audio or video stream, as FFmpeg counts it."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """Of the container, decoded."""
+    notes: tuple[str, ...] = ()
+    """Each decision about something unknown or impossible, for the log."""
