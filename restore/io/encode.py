@@ -1,65 +1,90 @@
-"""Encode one segment to a file that keeps exact times; check an output before the render."""
+"""Encode one segment to a file that keeps exact times."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import cast
 
-from pydantic import Field
+import av
+from av.packet import Packet
+from av.video.stream import VideoStream
 
-from restore.options import Options
+from restore.errors import OutputError
+from restore.io.check import check_output
+from restore.io.chroma import convert_chroma
+from restore.io.encoder import configure, open_encoder, refused
+from restore.io.output import OutputOptions, container_of, encoded_format
+from restore.io.pixels import from_planes, pixel_format_of
 from restore.video import FrameBatch, VideoFormat
 
+__all__ = [
+    "OutputOptions",
+    "SegmentEncoder",
+    "check_output",
+    "container_of",
+    "encoded_format",
+    "open_encoder",
+]
 
-class OutputOptions(Options):
-    """Table [output]: how the result is encoded."""
-
-    codec: str = "libx264"
-    """FFmpeg's name of the encoder: libx264, libx265, libsvtav1, ffv1 (lossless)."""
-    crf: float = 18
-    """Constant quality of the lossy encoders: lower is better and larger; ffv1 has none."""
-    preset: str = "medium"
-    """Speed against size, in the encoder's own words (libsvtav1: 0 slow to 13 fast; medium = 8)."""
-    pixel_format: str = "auto"
-    """FFmpeg's name, for example yuv420p10le; auto: the format's own chroma and depth, or the
-    nearest one above it that the encoder takes. Grey is written with neutral chroma."""
-    options: dict[str, str] = Field(default_factory=dict)
-    """Free options of the encoder, as FFmpeg names them, for example {"x264-params": "keyint=48"}."""
-    audio: Literal["copy", "flac", "none"] = "copy"
-    """copy: bit for bit where the container allows, else lossless FLAC; flac: always; none: drop."""
-    dither: bool = True
-    """Dither before rounding to output codes, so that smooth areas do not band."""
-
-
-def encoded_format(options: OutputOptions, fmt: VideoFormat) -> VideoFormat:
-    """The format in which the encoder wants its codes (depth and chroma), for a chain that ends in
-    `fmt`. The worker must deliver this depth; chroma of `fmt` is converted by the encoder."""
-    raise NotImplementedError
-
-
-def check_output(options: OutputOptions, fmt: VideoFormat, out_path: Path) -> list[str]:
-    """Every reason why `fmt` cannot be written to `out_path` so: 'output: key: expected, got; try'."""
-    raise NotImplementedError
+START = "restore_start"
+"""Metadata key of a segment: pts of its first frame. The file itself begins at 0."""
 
 
 class SegmentEncoder:
-    """Integer codes to one NUT file, written beside `path` and renamed by `close`."""
+    """Integer codes to one NUT file, written beside `path` and renamed by `close`: a file at `path`
+    is whole. NUT keeps any time base exactly, FFmpeg's Matroska only milliseconds."""
 
     def __init__(self, path: Path, fmt: VideoFormat, options: OutputOptions, threads: int) -> None:
-        raise NotImplementedError
+        """`fmt`: the chain's last format, or encoded_format of it. Raises OutputError."""
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._format = encoded_format(options, fmt)
+        self._options, self._threads = options, threads
+        self._name = pixel_format_of(self._format) or ""
+        self._container: av.container.OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._start = 0
+        self._last: int | None = None
+
+    @property
+    def format(self) -> VideoFormat:
+        """In which the codes are encoded."""
+        return self._format
 
     def write(self, batch: FrameBatch) -> None:
-        """Frames in display order; pts in fmt.time_base. Raises OutputError."""
-        raise NotImplementedError
+        """Frames in display order; codes of the encoded depth, pts in fmt.time_base, increasing.
+        Raises OutputError, ValueError for a batch of another format."""
+        self._check(batch)
+        planes = convert_chroma(batch.planes, batch.format, self._format)
+        arrays = [p.cpu().numpy() for p in planes]
+        for n, info in enumerate(batch.frames):
+            frame = from_planes([a[n, 0] for a in arrays], self._format, self._name)
+            stream = self._stream or self._open(info.pts)
+            if self._last is not None and info.pts <= self._last:
+                raise ValueError(f"frame {info.index}: pts {info.pts} after {self._last}")
+            self._last = info.pts
+            frame.pts, frame.time_base = info.pts - self._start, self._format.time_base
+            self._mux(stream.codec_context.encode(frame))
 
     def close(self) -> None:
-        """Flush and rename: only now does `path` exist."""
-        raise NotImplementedError
+        """Flush and rename: only now does `path` exist. Raises OutputError if nothing was written."""
+        if self._container is None or self._stream is None:
+            raise OutputError(f"{self._path}: a segment without frames cannot be written")
+        self._mux(self._stream.codec_context.encode(None))
+        self._container.close()
+        self._container = None
+        with self._part.open("rb") as written:
+            os.fsync(written.fileno())
+        self._part.replace(self._path)
 
     def abort(self) -> None:
         """Leave nothing behind."""
-        raise NotImplementedError
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+        self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> SegmentEncoder:
         return self
@@ -75,3 +100,42 @@ class SegmentEncoder:
             self.close()
         else:
             self.abort()
+
+    def _check(self, batch: FrameBatch) -> None:
+        got, want = batch.format, self._format
+        same = (got.width, got.height, got.depth) == (want.width, want.height, want.depth)
+        if not same or batch.planes[0].is_floating_point():
+            raise ValueError(
+                f"expected {want.depth}-bit codes of {want.width}x{want.height}, "
+                f"got {got.depth}-bit {batch.planes[0].dtype} of {got.width}x{got.height}"
+            )
+
+    def _open(self, start: int) -> VideoStream:
+        try:
+            self._container = av.open(
+                str(self._part),
+                "w",
+                format="nut",
+                # Decode times before the first frame would otherwise shift every time.
+                container_options={"fflags": "+bitexact", "avoid_negative_ts": "disabled"},
+            )
+            self._container.metadata[START] = str(start)
+            stream = cast(VideoStream, self._container.add_stream(self._options.codec))
+            configure(stream.codec_context, self._options, self._format, self._threads)
+            stream.time_base = self._format.time_base
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError, OSError) as error:
+            self.abort()
+            raise refused(self._options, self._format, error) from error
+        self._start, self._stream = start, stream
+        return stream
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        if self._container is None:
+            raise ValueError("the segment is closed")
+        try:
+            self._container.mux(packets)
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(
+                f"{self._part}: cannot be written: {error}; is the disk full?"
+            ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -75,7 +75,7 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-@lru_cache(maxsize=1)
+@cache
 def _formats() -> str:
     """Every demuxer but those that follow references or take text for pictures."""
     known = {name for name in av.formats_available if av.ContainerFormat(name).is_input}

@@ -1,0 +1,84 @@
+"""Find before the render what would stop the output after it."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+
+import av
+
+from restore.errors import OutputError
+from restore.io.encoder import PRESETS, generic_options, open_encoder, private_options
+from restore.io.output import CONTAINERS, OutputOptions, find_format, unknown_container
+from restore.options import hint
+from restore.video import VideoFormat
+
+_KNOWN = ("libx264", "libx265", "libsvtav1", "ffv1")
+
+
+def check_output(options: OutputOptions, fmt: VideoFormat, out_path: Path) -> list[str]:
+    """Every reason why a chain that ends in `fmt` cannot be written to `out_path` so, each
+    'output: key: expected, got; what to try'. Opens the encoder to be sure, encodes nothing."""
+    problems: list[str] = []
+    container = CONTAINERS.get(out_path.suffix.lower())
+    if container is None:
+        problems.append(unknown_container(out_path))
+    if options.codec not in _video_encoders():
+        near = hint(options.codec, _KNOWN)
+        return [*problems, f"output: codec: expected a video encoder, got {options.codec!r}{near}"]
+    if container and options.codec not in _supported(container):
+        able = [c for c in _KNOWN if c in _supported(container)]
+        problems.append(
+            f"output: codec: {out_path.suffix} cannot hold {options.codec}; "
+            f"try {', '.join(able)} or an .mkv file"
+        )
+    _check_preset(options, problems)
+    _check_free_options(options, problems)
+    target = find_format(options, fmt, problems)
+    if not problems and target is not None:
+        _try_open(options, target, problems)
+    return problems
+
+
+def _check_preset(options: OutputOptions, problems: list[str]) -> None:
+    if options.codec == "libsvtav1" and options.preset.isdigit() and int(options.preset) <= 13:
+        return
+    if options.codec in _KNOWN and options.preset not in PRESETS:
+        near = hint(options.preset, PRESETS)
+        problems.append(f"output: preset: expected a preset, got {options.preset!r}{near}")
+
+
+def _check_free_options(options: OutputOptions, problems: list[str]) -> None:
+    known = private_options(options.codec) | generic_options(options.codec)
+    for key in options.options:
+        if key not in known:
+            problems.append(
+                f"output: options: {options.codec} has no option {key!r}{hint(key, known)}"
+            )
+
+
+def _try_open(options: OutputOptions, fmt: VideoFormat, problems: list[str]) -> None:
+    try:
+        open_encoder(options, fmt, threads=1)
+    except OutputError as error:
+        problems.append(str(error))
+
+
+@cache
+def _video_encoders() -> frozenset[str]:
+    names = set()
+    for name in av.codecs_available:
+        try:
+            codec = av.Codec(name, "w")
+        except ValueError:  # a decoder only
+            continue
+        if codec.type == "video" and codec.name == name:
+            names.add(name)
+    return frozenset(names)
+
+
+@cache
+def _supported(container: str) -> frozenset[str]:
+    with av.open(io.BytesIO(), "w", format=container) as probe:
+        return frozenset(probe.supported_codecs)
