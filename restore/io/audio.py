@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
-from restore.io.probe import Source
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+
+from restore.io.lossless import is_16_bit
+from restore.io.output import CONTAINERS
+from restore.io.reader import open_input, packets_of
+from restore.io.source import AudioStream, OtherKind, OtherStream, Source
+from restore.io.trial import TRIAL_PACKETS, TrialResult, copy_packet, try_copy
+
+SCAN_PACKETS = 20_000
+"""Packets of the whole file looked at for the trials; a subtitle that begins later is tried by its
+header alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +30,16 @@ class StreamAction:
 
     index: int
     """In the source."""
-    kind: Literal["audio", "video", "subtitle", "data", "attachment", "unknown"]
+    kind: Literal["audio"] | OtherKind
     codec: str
     action: Literal["copy", "convert", "drop"]
     to: str | None
-    """Codec converted to; None unless action is 'convert'."""
+    """Encoder converted to ('flac', 'alac'); None unless action is 'convert'."""
     reason: str
+    skip: int = 0
+    """Leading packets that are left out: the decoder refuses them."""
+    extra: int = 0
+    """Samples that the copy plays before those of the source (its encoder's delay)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +50,15 @@ class StreamPlan:
     chapters: bool = True
     """Chapters go along."""
 
+    def kept(self) -> list[StreamAction]:
+        """In the order in which they follow the video in the output."""
+        return [s for s in self.streams if s.action != "drop"]
+
     def lines(self) -> list[str]:
         """For people: one line a stream."""
         return [
             f"stream {s.index} ({s.kind}, {s.codec}): {s.action}"
-            + (f" to {s.to}" if s.to else "")
-            + f": {s.reason}"
+            f"{f' to {s.to}' if s.to else ''}: {s.reason}"
             for s in self.streams
         ]
 
@@ -43,5 +66,119 @@ class StreamPlan:
 def plan_streams(
     source: Source, container: str, audio: Literal["copy", "flac", "none"]
 ) -> StreamPlan:
-    """Decide by muxing real packets into `container` ('mkv', 'mp4', 'mov') and decoding them back."""
-    raise NotImplementedError
+    """Decide by muxing real packets into `container` ('mkv', 'mp4', 'mov' or FFmpeg's name) and
+    decoding them back. Raises InputError when the source can no longer be read."""
+    target = CONTAINERS.get(f".{container}", container)
+    wanted = [s.index for s in source.audio] + [s.index for s in source.other]
+    with open_input(source.path) as file:
+        packets = _first_packets(file, wanted)
+        actions = [
+            _plan_audio(file.streams[s.index], s, packets[s.index], target, audio)
+            for s in source.audio
+        ]
+        actions += [
+            _plan_other(file.streams[s.index], s, packets[s.index], target) for s in source.other
+        ]
+    return StreamPlan(target, tuple(sorted(actions, key=lambda a: a.index)))
+
+
+def _first_packets(file: InputContainer, indices: Sequence[int]) -> dict[int, list[Packet[Any]]]:
+    """The first packets of each stream, until all have enough or enough was read."""
+    found: dict[int, list[Packet[Any]]] = {index: [] for index in indices}
+    if not found:
+        return found
+    streams = [file.streams[index] for index in indices]
+    for number, packet in enumerate(packets_of(file, streams, lambda *_: None)):
+        if packet.size and len(mine := found[packet.stream_index]) < TRIAL_PACKETS:
+            mine.append(copy_packet(packet))
+        if number > SCAN_PACKETS or all(len(f) == TRIAL_PACKETS for f in found.values()):
+            break
+    return found
+
+
+def _plan_audio(
+    stream: Stream,
+    known: AudioStream,
+    packets: Sequence[Packet[Any]],
+    container: str,
+    wish: Literal["copy", "flac", "none"],
+) -> StreamAction:
+    def act(action: Literal["copy", "convert", "drop"], reason: str, **more: Any) -> StreamAction:
+        to = _lossless_codec(container) if action == "convert" else None
+        return StreamAction(known.index, "audio", known.codec, action, to, reason, **more)
+
+    if wish == "none":
+        return act("drop", 'audio = "none" in [output]')
+    if not packets:
+        return act("drop", "it holds no packets")
+    tried = try_copy(stream, packets, container)
+    if tried.error is None and wish == "copy":
+        return act("copy", _copy_reason(tried, container), skip=tried.skip, extra=tried.extra)
+    sample_format = _decodable(stream, packets)
+    if sample_format is None:
+        return act("drop", "nothing in it can be decoded")
+    bits = "16" if is_16_bit(sample_format) else "24"
+    why = (
+        'audio = "flac" in [output]'
+        if wish == "flac"
+        else f"{container} cannot hold {known.codec} ({tried.error})"
+    )
+    return act("convert", f"{why}; lossless, {bits} bits")
+
+
+def _copy_reason(tried: TrialResult, container: str) -> str:
+    reason = f"bit for bit; {container} plays it back unchanged"
+    if tried.skip:
+        reason += f"; the first {tried.skip} packets cannot be decoded and stay behind"
+    if tried.extra:
+        reason += f"; {tried.extra} samples of its encoder's delay come before the start"
+    return reason
+
+
+def _decodable(stream: Stream, packets: Sequence[Packet[Any]]) -> str | None:
+    """Sample format of what the packets decode to."""
+    context = stream.codec_context
+    if context is None:
+        return None
+    context.flush_buffers()
+    for packet in packets:
+        try:
+            frames = context.decode(packet)  # type: ignore[attr-defined]
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            return str(frame.format.name)
+    return None
+
+
+@cache
+def _lossless_codec(container: str) -> str:
+    """FLAC, or what the container has instead (QuickTime: ALAC)."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as out:
+            out.add_stream("flac", rate=48000)
+            out.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return "alac"
+    return "flac"
+
+
+def _plan_other(
+    stream: Stream, known: OtherStream, packets: Sequence[Packet[Any]], container: str
+) -> StreamAction:
+    if known.kind == "video" and stream.disposition & Disposition.attached_pic:
+        return StreamAction(
+            known.index, known.kind, known.codec, "drop", None, "a cover picture is not carried yet"
+        )
+    tried = try_copy(stream, packets, container)
+    if tried.error is None:
+        return StreamAction(known.index, known.kind, known.codec, "copy", None, "as it is")
+    return StreamAction(
+        known.index,
+        known.kind,
+        known.codec,
+        "drop",
+        None,
+        f"{container} cannot hold it ({tried.error})"
+        + ("; try an .mkv file" if container != "matroska" else ""),
+    )

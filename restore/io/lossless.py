@@ -1,0 +1,192 @@
+"""Decoded sound to lossless packets, sample by sample.
+
+Float samples are rounded to the nearest of 24 bits here (libswresample would truncate); integers are kept
+as they are. Time follows the sample count: containers round each packet's time, so cook's, for example,
+saw 17 ms to and fro. Only a gap of more than 40 ms between the count and the stamps is real (lost packets);
+it is filled with silence, which keeps the sound in step with the picture. Overlaps are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.packet import Packet
+
+from restore.io.reader import Report, open_input, packets_of
+from restore.io.source import Source
+
+MAX_GAP = Fraction(40, 1000)
+"""Seconds the stamps may run ahead of the sample count."""
+
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+Samples = npt.NDArray[np.int32]
+"""(n, channels), full scale in the top of 32 bits."""
+
+
+@dataclass(slots=True)
+class SoundCount:
+    """What happened to one stream; complete once all its packets were taken."""
+
+    samples: int = 0
+    """Decoded, per channel."""
+    silence: int = 0
+    """Inserted, per channel."""
+    clipped: int = 0
+    """Beyond full scale, over all channels."""
+    inexact: int = 0
+    """Integers of more than 24 significant bits, rounded."""
+
+    def lines(self) -> list[str]:
+        """For the log: only what a listener might care about."""
+        lines = []
+        if self.silence:
+            lines.append(f"{self.silence} samples of silence fill gaps of lost packets")
+        if self.clipped:
+            lines.append(f"{self.clipped} samples beyond full scale were clipped")
+        if self.inexact:
+            lines.append(f"{self.inexact} samples of more than 24 bits were rounded")
+        return lines
+
+
+def sound_frames(source: Source, index: int, report: Report) -> Iterator[av.AudioFrame]:
+    """Every decodable frame of an audio stream; errors are reported and survived."""
+    with open_input(source.path) as container:
+        stream = container.streams[index]
+        if not isinstance(stream, AudioStream):
+            return
+        for packet in packets_of(container, [stream], report):
+            yield from _decoded(stream.codec_context, packet, report)
+        yield from _decoded(stream.codec_context, None, report)
+
+
+def _decoded(
+    context: AudioCodecContext, packet: Packet[Any] | None, report: Report
+) -> list[av.AudioFrame]:
+    if packet is not None and packet.size == 0:
+        return []
+    try:
+        return context.decode(packet)
+    except av.EOFError:
+        return []
+    except av.FFmpegError as error:
+        report("packet", packet.pts if packet else None, str(error))
+        return []
+
+
+def is_16_bit(sample_format: str) -> bool:
+    """Integers that 16 bits hold."""
+    return sample_format.removesuffix("p") in ("u8", "s16")
+
+
+def to_samples(frame: av.AudioFrame, count: SoundCount) -> Samples:
+    """A decoded frame, in 32 bits of which at most 24 (16 for short integers) are significant."""
+    raw = frame.to_ndarray()
+    samples = raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
+    count.samples += len(samples)
+    name = frame.format.name.removesuffix("p")
+    if name == "u8":
+        return (samples.astype(np.int32) - 128) << 24
+    if name == "s16":
+        return samples.astype(np.int32) << 16
+    if name == "s32":
+        whole = samples.astype(np.int64)
+        count.inexact += int(np.count_nonzero(whole & 0xFF))
+        top = (whole + 128) >> 8
+    else:
+        top = np.rint(samples.astype(np.float64) * (1 << 23)).astype(np.int64)
+    legal = np.clip(top, -(1 << 23), (1 << 23) - 1)
+    count.clipped += int(np.count_nonzero(legal != top))
+    shifted: Samples = legal.astype(np.int32) << 8
+    return shifted
+
+
+def timed_samples(
+    frames: Iterable[av.AudioFrame], rate: int, channels: int, count: SoundCount
+) -> Iterator[tuple[Fraction | None, Samples]]:
+    """(seconds or None, samples) without gaps of more than MAX_GAP. The first has the stream's start;
+    where no frame has a time, it is None."""
+    start: Fraction | None = None
+    written = 0
+    for frame in frames:
+        if (frame.sample_rate, frame.layout.nb_channels) != (rate, channels):
+            continue  # a broken header: the packet's sound is not of this stream
+        samples = to_samples(frame, count)
+        if frame.pts is not None and frame.time_base is not None:
+            at = frame.pts * Fraction(frame.time_base)
+            if start is None:
+                start = at - Fraction(written, rate)
+            gap = at - (start + Fraction(written, rate))
+            if gap > MAX_GAP:
+                silence = round(gap * rate)
+                count.silence += silence
+                written += silence
+                yield start, np.zeros((silence, channels), np.int32)
+        written += len(samples)
+        yield start, samples
+
+
+def open_lossless(codec: AudioCodecContext, rate: int, channels: int, sample_format: str) -> None:
+    """Set up and open a FLAC or ALAC encoder for samples decoded as `sample_format`."""
+    planar = "p" if codec.name == "alac" else ""
+    short = is_16_bit(sample_format)
+    codec.format = ("s16" if short else "s32") + planar
+    codec.sample_rate = rate
+    codec.layout = _LAYOUTS.get(channels, f"{channels} channels")
+    codec.time_base = Fraction(1, rate)
+    codec.options = {"flags": "+bitexact"}
+    if not short:
+        codec.options["bits_per_raw_sample"] = "24"
+    codec.open()
+
+
+def encode_samples(
+    codec: AudioCodecContext,
+    timed: Iterable[tuple[Fraction | None, Samples]],
+    origin: Fraction,
+) -> Iterator[Packet[AudioStream]]:
+    """Packets in 1 / rate, sample 0 at the stream's start less `origin` seconds."""
+    rate, size = codec.sample_rate, codec.frame_size or 4096
+    held: list[Samples] = []
+    first: int | None = None
+    done = 0
+
+    def emit(block: Samples) -> Iterator[Packet[AudioStream]]:
+        nonlocal done
+        frame = _frame(codec, block)
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = (first or 0) + done
+        done += len(block)
+        yield from codec.encode(frame)
+
+    for start, samples in timed:
+        if first is None:
+            first = 0 if start is None else round((start - origin) * rate)
+        held.append(samples)
+        if sum(map(len, held)) < size:
+            continue
+        together = np.concatenate(held)
+        whole = len(together) // size * size
+        for at in range(0, whole, size):
+            yield from emit(together[at : at + size])
+        held = [together[whole:]]
+    rest = np.concatenate(held) if held else np.zeros((0, 1), np.int32)
+    if len(rest):
+        yield from emit(rest)
+    yield from codec.encode(None)
+
+
+def _frame(codec: AudioCodecContext, block: Samples) -> av.AudioFrame:
+    data: npt.NDArray[np.int32] | npt.NDArray[np.int16] = block
+    if codec.format.name.startswith("s16"):
+        data = (block >> 16).astype(np.int16)
+    packed = data.T.copy() if codec.format.is_planar else data.reshape(1, -1)
+    return av.AudioFrame.from_ndarray(packed, format=codec.format.name, layout=codec.layout.name)
