@@ -1,45 +1,307 @@
-"""Segments and the source's other streams into one file; and proof that it holds what it should."""
+"""Segments and the source's other streams into one file.
+
+Times: the source's clock less `origin_of`, so the output starts at 0 and all streams keep their distances.
+Decode times are derived anew over the whole stream, because each segment's encoder counted its own:
+dts_k = sorted(pts)_k - max_j(sorted(pts)_j - pts_j), j in decode order: the earliest ones that never
+exceed a pts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import heapq
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from typing import Any, cast
 
-from restore.io.audio import StreamPlan
-from restore.io.probe import Source
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from restore.errors import OutputError
+from restore.io.audio import StreamAction, StreamPlan
+from restore.io.encode import START
+from restore.io.lossless import (
+    SoundCount,
+    encode_samples,
+    open_lossless,
+    sound_frames,
+    timed_samples,
+)
+from restore.io.reader import open_input, packets_of
+from restore.io.source import Source
+from restore.io.tags import siting_name, stated_siting
+from restore.io.text import decode_text
+from restore.io.trial import MUXER_OPTIONS
+from restore.io.verify import VerifyReport, origin_of, verify
 from restore.video import VideoFormat
 
+__all__ = ["VerifyReport", "join", "verify"]
 
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What a second reading of the output found."""
+Timed = tuple[Fraction, int, "Packet[Any]"]
+"""(seconds for interleaving, output stream number, packet ready to mux)."""
 
-    frames: int
-    pts_error_ms: Fraction
-    """Largest distance of a frame's time from where it should be."""
-    av_offset_error_ms: Fraction | None
-    """Largest change of an audio stream's start against the picture; None without audio."""
-    audio_samples: dict[int, int]
-    """Decoded samples per channel of each audio stream, by its number in the output."""
-    notes: tuple[str, ...] = ()
 
-    def lines(self) -> list[str]:
-        raise NotImplementedError
+_QUICKTIME = {"movflags": "+faststart", "movie_timescale": "90000"}
+"""Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms."""
 
 
 def join(
     segments: Sequence[Path], source: Source, plan: StreamPlan, out: Path, fmt: VideoFormat
+) -> tuple[str, ...]:
+    """One video stream of all segments' packets (in order), interleaved with the source's other streams
+    as `plan` says, written to `out` as plan.container. `fmt` is the encoded format. Returns what the log
+    should say of the sound. Raises OutputError."""
+    clock = _Clock(segments, fmt)
+    origin = origin_of(source, Fraction(clock.first) * fmt.time_base)
+    counts: list[tuple[int, SoundCount]] = []
+    try:
+        with ExitStack() as open_files:
+            options = MUXER_OPTIONS | ({} if plan.container == "matroska" else _QUICKTIME)
+            target = open_files.enter_context(
+                av.open(str(out), "w", format=plan.container, container_options=options)
+            )
+            first = open_files.enter_context(av.open(str(segments[0]), "r"))
+            file = open_files.enter_context(open_input(source.path))
+            _describe(target, file, source, plan, origin)
+            video = _add_video(target, first.streams.video[0], fmt)
+            others = [_add_other(target, file, action) for action in plan.kept()]
+            target.start_encoding()
+            flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
+            flows.append(_copied_packets(file, plan, others, origin))
+            for stream, action in zip(others, plan.kept(), strict=True):
+                if action.action == "convert":
+                    count = SoundCount()
+                    counts.append((action.index, count))
+                    flows.append(_converted_packets(source, action.index, stream, count, origin))
+            for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
+                target.mux_one(packet)
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise OutputError(f"{out}: cannot be written: {error}; is the disk full?") from error
+    return tuple(f"stream {index}: {line}" for index, count in counts for line in count.lines())
+
+
+class _Clock:
+    """Times of all video packets, known before the first is muxed: two integers a frame."""
+
+    def __init__(self, segments: Sequence[Path], fmt: VideoFormat) -> None:
+        self.pts = array("q")
+        """In decode order, in fmt.time_base."""
+        look: tuple[Any, ...] | None = None
+        for path in segments:
+            with _open_segment(path) as (file, stream, start):
+                context = stream.codec_context
+                mine = (context.extradata, context.codec.id, context.width, context.height)
+                if look is not None and mine != look:
+                    raise OutputError(
+                        f"{path}: was encoded with other settings than {segments[0]} and cannot be "
+                        f"joined to it; try deleting the unfinished output and starting again"
+                    )
+                look = mine
+                for packet in file.demux(stream):
+                    if packet.size:
+                        self.pts.append(start + _ticks(packet.pts, stream, fmt))
+        if not self.pts:
+            raise OutputError("no segment holds a frame; try starting again")
+        order = array("q", sorted(self.pts))
+        self.first = order[0]
+        if any(a == b for a, b in pairwise(order)):
+            raise OutputError("two segments hold the same frame; try starting again")
+        reorder = max(s - p for s, p in zip(order, self.pts, strict=True))
+        self.dts = array("q", (s - reorder for s in order))
+        steps = [b - a for a, b in pairwise(order[-33:])]
+        last = round(median(steps)) if steps else 1
+        following = dict(zip(order, [*order[1:], order[-1] + last], strict=True))
+        self.durations = array("q", (following[p] - p for p in self.pts))
+
+
+class _open_segment:  # noqa: N801 - a context manager that reads as a verb
+    """(file, its video stream, pts of its first frame)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> tuple[InputContainer, VideoStream, int]:
+        try:
+            self._file = av.open(str(self._path), "r")
+            start = int(self._file.metadata[START])
+            return self._file, self._file.streams.video[0], start
+        except (av.FFmpegError, KeyError, IndexError, ValueError) as error:
+            raise OutputError(
+                f"{self._path}: is not a whole segment ({error}); try deleting it and starting again"
+            ) from error
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _ticks(pts: int | None, stream: Stream, fmt: VideoFormat) -> int:
+    """A segment's time in fmt.time_base: exact, NUT only multiplies the base."""
+    exact = (pts or 0) * Fraction(stream.time_base or 0) / fmt.time_base
+    if exact.denominator != 1:
+        raise OutputError(f"a segment holds a time between two ticks: {exact}")
+    return exact.numerator
+
+
+def _describe(
+    target: OutputContainer,
+    file: InputContainer,
+    source: Source,
+    plan: StreamPlan,
+    origin: Fraction,
 ) -> None:
-    """One video stream of all segments' packets, interleaved with the source's other streams as `plan`
-    says, written to `out` (container: plan.container). `fmt` is the encoded format. Raises OutputError."""
-    raise NotImplementedError
+    """Metadata and chapters of the container."""
+    technical = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+    for key, value in source.metadata.items():
+        if key.lower() not in technical:
+            target.metadata[key] = value
+    chapters = file.chapters() if plan.chapters else []
+    for chapter in chapters:
+        base = Fraction(chapter["time_base"] or 1)
+        chapter["start"] = max(0, chapter["start"] - round(origin / base))
+        chapter["end"] = max(chapter["start"] + 1, chapter["end"] - round(origin / base))
+        chapter["metadata"] = {
+            k: decode_text(v.encode("latin-1")) for k, v in chapter["metadata"].items()
+        }
+    target.set_chapters(chapters)
 
 
-def verify(
-    out: Path, expected_pts_ms: Sequence[Fraction | int], source: Source, plan: StreamPlan
-) -> VerifyReport:
-    """Read `out` again and compare; `expected_pts_ms` are the frames' times on the source's clock
-    (source.start is subtracted here). Raises OutputError on a mismatch."""
-    raise NotImplementedError
+def _add_video(target: OutputContainer, segment: VideoStream, fmt: VideoFormat) -> VideoStream:
+    """The output's video stream, every tag set."""
+    codec = segment.codec_context.codec.canonical_name
+    stated = stated_siting(segment)
+    if fmt.chroma is not None and stated is not fmt.color.siting and codec in _SITING_ENCODERS:
+        stream = _add_with_siting(target, segment, fmt, _SITING_ENCODERS[codec])
+    else:
+        stream = target.add_stream_from_template(segment, opaque=True)
+    context = stream.codec_context
+    context.sample_aspect_ratio = fmt.sample_aspect
+    context.colorspace = fmt.color.matrix
+    context.color_primaries = fmt.color.primaries
+    context.color_trc = fmt.color.transfer
+    context.color_range = 2 if fmt.color.full_range else 1
+    if codec == "hevc" and target.format.name in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # the tag that QuickTime plays
+    stream.time_base = fmt.time_base
+    return stream
+
+
+_SITING_ENCODERS = {"ffv1": "ffv1", "av1": "libsvtav1"}
+"""By codec whose bitstream does not say where chroma lies: an encoder that tells the container."""
+
+
+def _add_with_siting(
+    target: OutputContainer, segment: VideoStream, fmt: VideoFormat, encoder: str
+) -> VideoStream:
+    """A stream for packets of `segment` whose container header states the chroma siting. PyAV has no
+    setter for it but the option of an encoder, so one is opened; it never gets a frame."""
+    stream = cast(VideoStream, target.add_stream(encoder, rate=25))
+    context, known = stream.codec_context, segment.codec_context
+    context.width, context.height, context.pix_fmt = fmt.width, fmt.height, known.pix_fmt
+    context.time_base = fmt.time_base
+    context.options = {"chroma_sample_location": siting_name(fmt.color.siting)}
+    context.open()
+    context.extradata = known.extradata
+    return stream
+
+
+def _add_other(target: OutputContainer, file: InputContainer, action: StreamAction) -> Stream:
+    """The output's stream for one of the source's, with its names."""
+    known = file.streams[action.index]
+    if action.action == "convert" and isinstance(known, AudioStream):
+        context = known.codec_context
+        stream = cast(Stream, target.add_stream(action.to or "flac", rate=context.sample_rate))
+        codec = cast(AudioStream, stream).codec_context
+        open_lossless(codec, context.sample_rate, context.channels, context.format.name)
+    else:
+        stream = target.add_stream_from_template(known, opaque=True)
+    for key, value in known.metadata.items():
+        if key.lower() not in ("duration", "encoder", "handler_name", "vendor_id"):
+            stream.metadata[key] = decode_text(value.encode("latin-1"))
+    stream.disposition = known.disposition
+    return stream
+
+
+def _video_packets(
+    segments: Sequence[Path], clock: _Clock, fmt: VideoFormat, origin: Fraction, video: VideoStream
+) -> Iterator[Timed]:
+    base = Fraction(video.time_base or fmt.time_base)
+    number = 0
+    for path in segments:
+        with _open_segment(path) as (file, stream, _):
+            for packet in file.demux(stream):
+                if not packet.size:
+                    continue
+                at = clock.dts[number] * fmt.time_base - origin
+                packet.stream, packet.time_base = video, base
+                packet.pts = round((clock.pts[number] * fmt.time_base - origin) / base)
+                packet.dts = round(at / base)
+                packet.duration = round(clock.durations[number] * fmt.time_base / base)
+                number += 1
+                yield at, video.index, packet
+
+
+def _copied_packets(
+    file: InputContainer, plan: StreamPlan, others: Sequence[Stream], origin: Fraction
+) -> Iterator[Timed]:
+    """The source's own packets, in file order."""
+    copies = {
+        action.index: _Copy(stream, action.skip, origin)
+        for stream, action in zip(others, plan.kept(), strict=True)
+        if action.action == "copy" and action.kind != "attachment"
+    }
+    if not copies:
+        return
+    streams = [file.streams[index] for index in copies]
+    for packet in packets_of(file, streams, lambda *_: None):
+        if packet.size:
+            yield from copies[packet.stream_index].moved(packet)
+
+
+class _Copy:
+    """Moves one stream's packets to the output's clock."""
+
+    def __init__(self, stream: Stream, skip: int, origin: Fraction) -> None:
+        self._stream, self._skip, self._origin = stream, skip, origin
+        self._base = Fraction(stream.time_base or Fraction(1, 1000))
+        self._last: int | None = None
+        self._next = Fraction(0)
+
+    def moved(self, packet: Packet[Any]) -> Iterable[Timed]:
+        if self._skip:
+            self._skip -= 1
+            return
+        theirs = Fraction(packet.time_base)
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        # A packet without a time follows the one before it.
+        at = self._next if stamp is None else stamp * theirs - self._origin
+        pts = at if packet.pts is None else packet.pts * theirs - self._origin
+        length = (packet.duration or 0) * theirs
+        self._next = at + length
+        packet.stream, packet.time_base = self._stream, self._base
+        packet.pts, packet.dts = round(pts / self._base), round(at / self._base)
+        packet.duration = round(length / self._base)
+        if self._last is not None and packet.dts <= self._last:
+            packet.dts = self._last + 1  # muxers refuse time that stands still
+            packet.pts = max(packet.pts, packet.dts)
+        self._last = packet.dts
+        yield at, self._stream.index, packet
+
+
+def _converted_packets(
+    source: Source, index: int, stream: Stream, count: SoundCount, origin: Fraction
+) -> Iterator[Timed]:
+    sound = cast(AudioStream, stream)
+    rate, channels = sound.codec_context.sample_rate, sound.codec_context.channels
+    frames = sound_frames(source, index, lambda *_: None)
+    timed = timed_samples(frames, rate, channels, count)
+    for packet in encode_samples(sound.codec_context, timed, origin):
+        packet.stream = sound
+        yield (packet.pts or 0) * Fraction(packet.time_base), sound.index, packet

@@ -1,0 +1,201 @@
+"""Proof that an output holds what it should: a second reading, from the file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from restore.color import Matrix, Primaries, Transfer
+from restore.errors import OutputError
+from restore.io.audio import StreamAction, StreamPlan
+from restore.io.lossless import SoundCount, sound_frames, timed_samples
+from restore.io.reader import open_input, packets_of
+from restore.io.source import Source
+
+TOLERANCE_MS = Fraction(1)
+"""Matroska rounds times to milliseconds, a caller may have too."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a second reading of the output found."""
+
+    frames: int
+    pts_error_ms: Fraction
+    """Largest distance of a frame's time from where it should be."""
+    av_offset_error_ms: Fraction | None
+    """Largest change of an audio stream's start against the picture; None without audio."""
+    audio_samples: dict[int, int]
+    """Decoded samples per channel of each audio stream, by its number in the output."""
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [f"{self.frames} frames, times within {float(self.pts_error_ms):.3f} ms"]
+        if self.av_offset_error_ms is not None:
+            lines.append(f"sound starts within {float(self.av_offset_error_ms):.3f} ms")
+        lines += [f"stream {n}: {count} samples" for n, count in self.audio_samples.items()]
+        return [*lines, *self.notes]
+
+
+def origin_of(source: Source, first_frame: Fraction) -> Fraction:
+    """Seconds on the source's clock that are 0 in the output; `first_frame` as repaired."""
+    return min(source.start, first_frame)
+
+
+def verify(
+    out: Path, expected_pts_ms: Sequence[Fraction | int], source: Source, plan: StreamPlan
+) -> VerifyReport:
+    """Decode `out` and compare: `expected_pts_ms` are the frames' times on the source's clock, as
+    decoded and repaired. Every stream of `plan` must be there, each sound start within a millisecond,
+    every sample counted. Raises OutputError with every mismatch."""
+    problems: list[str] = []
+    origin_ms = origin_of(source, Fraction(expected_pts_ms[0]) / 1000) * 1000
+    with open_input(out) as file:
+        if len(file.streams) != 1 + len(plan.kept()):
+            problems.append(f"expected {1 + len(plan.kept())} streams, found {len(file.streams)}")
+        times = _video_times(file, source, problems)
+    error = _compare_times(times, [Fraction(t) - origin_ms for t in expected_pts_ms], problems)
+    offsets: list[Fraction] = []
+    samples: dict[int, int] = {}
+    for number, action in enumerate(plan.kept(), start=1):
+        if action.kind == "audio":
+            found = _sound_of(out, number)
+            wanted = _wanted_sound(source, plan, action, origin_ms)
+            samples[number] = found[1]
+            offsets += _compare_sound(number, found, wanted, problems)
+    if problems:
+        raise OutputError("\n".join(f"{out}: {p}" for p in problems))
+    return VerifyReport(len(times), error, max(offsets, default=None), samples)
+
+
+def _video_times(file: InputContainer, source: Source, problems: list[str]) -> list[Fraction]:
+    """Milliseconds of every frame; also the tags of the first."""
+    if not file.streams.video:
+        problems.append("expected a video stream, found none")
+        return []
+    stream = file.streams.video[0]
+    stream.codec_context.thread_type = "AUTO"
+    base = Fraction(stream.time_base or 0) * 1000
+    times: list[Fraction] = []
+    try:
+        for frame in file.decode(stream):
+            if not times:
+                _check_tags(stream, frame, source, problems)
+            times.append((frame.pts or 0) * base)
+    except av.FFmpegError as error:
+        problems.append(f"frame {len(times)} cannot be decoded: {error}")
+    return times
+
+
+def _check_tags(
+    stream: VideoStream, frame: av.VideoFrame, source: Source, problems: list[str]
+) -> None:
+    unsaid = []
+    if frame.colorspace == Matrix.UNSPECIFIED:
+        unsaid.append("matrix")
+    if frame.color_primaries == Primaries.UNSPECIFIED:
+        unsaid.append("primaries")
+    if frame.color_trc == Transfer.UNSPECIFIED:
+        unsaid.append("transfer")
+    if frame.color_range == 0:
+        unsaid.append("range")
+    if unsaid:
+        problems.append(f"expected every colour tag, {', '.join(unsaid)} missing")
+    wanted = source.video.format.sample_aspect
+    found = stream.sample_aspect_ratio or Fraction(1)
+    # Matroska stores it as a display size in whole samples.
+    if abs(found / wanted - 1) > Fraction(1, 100):
+        problems.append(f"expected a sample aspect ratio of {wanted}, found {found}")
+
+
+def _compare_times(
+    found: Sequence[Fraction], wanted: Sequence[Fraction], problems: list[str]
+) -> Fraction:
+    if len(found) != len(wanted):
+        problems.append(f"expected {len(wanted)} frames, found {len(found)}")
+        return Fraction(0)
+    errors = [abs(f - w) for f, w in zip(found, wanted, strict=True)]
+    worst = max(errors)
+    if worst > TOLERANCE_MS:
+        at = errors.index(worst)
+        problems.append(
+            f"frame {at}: expected at {float(wanted[at]):.3f} ms, found at {float(found[at]):.3f} ms"
+        )
+    return worst
+
+
+Sound = tuple[Fraction | None, int]
+"""(milliseconds of the first sample, samples per channel)."""
+
+
+def _sound_of(path: Path, index: int) -> Sound:
+    """Of a stream as a player would decode it."""
+    start: Fraction | None = None
+    count = 0
+    with open_input(path) as file:
+        stream = file.streams[index] if index < len(file.streams) else None
+        if not isinstance(stream, AudioStream):
+            return None, 0
+        for packet in packets_of(file, [stream], lambda *_: None):
+            try:
+                frames = stream.codec_context.decode(packet)
+            except av.FFmpegError:
+                continue
+            for frame in frames:
+                if start is None and frame.pts is not None:
+                    start = frame.pts * Fraction(stream.time_base or 0) * 1000
+                count += frame.samples
+    return start, count
+
+
+def _wanted_sound(
+    source: Source, plan: StreamPlan, action: StreamAction, origin_ms: Fraction
+) -> Sound:
+    """What the source holds, on the output's clock, silence that is put in included."""
+    rate = next(a.rate for a in source.audio if a.index == action.index)
+    if action.action == "copy":
+        start, count = _sound_of(source.path, action.index)
+    else:
+        start, count = _sound_converted(source, action.index)
+    if start is None:
+        return None, count + action.extra
+    start -= origin_ms + Fraction(action.extra * 1000, rate)
+    count += action.extra
+    if start < 0 and plan.container != "matroska":
+        # MP4 hides what lies before 0 by an edit list.
+        return Fraction(0), count - round(-start * rate / 1000)
+    return start, count
+
+
+def _sound_converted(source: Source, index: int) -> Sound:
+    known = next(a for a in source.audio if a.index == index)
+    frames = sound_frames(source, index, lambda *_: None)
+    start, count = None, 0
+    for begin, samples in timed_samples(frames, known.rate, known.channels, SoundCount()):
+        if start is None and begin is not None:
+            start = begin * 1000
+        count += len(samples)
+    return start, count
+
+
+def _compare_sound(number: int, found: Sound, wanted: Sound, problems: list[str]) -> list[Fraction]:
+    """The change of its start in milliseconds, where both are known."""
+    if found[1] != wanted[1]:
+        problems.append(f"stream {number}: expected {wanted[1]} samples of sound, found {found[1]}")
+    if found[0] is None or wanted[0] is None:
+        return []
+    error = abs(found[0] - wanted[0])
+    if error > TOLERANCE_MS:
+        problems.append(
+            f"stream {number}: expected its sound to start at {float(wanted[0]):.3f} ms, "
+            f"found at {float(found[0]):.3f} ms"
+        )
+    return [error]
