@@ -35,7 +35,9 @@ class PlainSR(nn.Module):
         super().__init__()
         self.channels, self.blocks, self.scale = channels, blocks, scale
         self.head = nn.Conv2d(1, channels, 3, padding=1)
-        self.body = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
+        self.body = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks)
+        )
         self.tail = nn.Conv2d(channels, scale**2, 3, padding=1)
         icnr_(self.tail.weight, scale)
         nn.init.zeros_(_bias(self.tail))
@@ -45,6 +47,10 @@ class PlainSR(nn.Module):
         for conv in self.body:
             x = torch.relu(conv(x))
         return F.pixel_shuffle(self.tail(x), self.scale)
+
+    def layers(self) -> list[nn.Conv2d]:
+        """The body's convolutions, typed."""
+        return [conv for conv in self.body if isinstance(conv, nn.Conv2d)]
 
 
 class RepBlock(nn.Module):
@@ -59,7 +65,12 @@ class RepBlock(nn.Module):
         self.point = nn.Parameter(torch.empty(channels, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels))
         # The identity carries the signal at the start; the branches begin as small corrections to it.
-        for kernel, gain in ((self.full, 0.5), (self.expand, 1.0), (self.mix, 0.35), (self.point, 0.25)):
+        for kernel, gain in (
+            (self.full, 0.5),
+            (self.expand, 1.0),
+            (self.mix, 0.35),
+            (self.point, 0.25),
+        ):
             fan_in = kernel[0].numel()
             nn.init.normal_(kernel, std=gain / fan_in**0.5)
 
@@ -92,16 +103,20 @@ class RepPlainSR(nn.Module):
 
     def forward(self, luma: Tensor) -> Tensor:
         x = torch.relu(self.head(luma - MEAN))
-        for block in self.body:
-            x = torch.relu(F.conv2d(x, block.kernel(), block.bias, padding=1))  # type: ignore[operator]
+        for block in self.layers():
+            x = torch.relu(F.conv2d(x, block.kernel(), block.bias, padding=1))
         return F.pixel_shuffle(self.tail(x), self.scale)
 
     def branches(self, luma: Tensor) -> Tensor:
         """`forward` with every branch run on the feature maps (slow; for tests)."""
         x = torch.relu(self.head(luma - MEAN))
-        for block in self.body:
-            x = torch.relu(block.branches(x))  # type: ignore[operator]
+        for block in self.layers():
+            x = torch.relu(block.branches(x))
         return F.pixel_shuffle(self.tail(x), self.scale)
+
+    def layers(self) -> list[RepBlock]:
+        """The body's blocks, typed."""
+        return [block for block in self.body if isinstance(block, RepBlock)]
 
     @torch.no_grad()
     def fold(self) -> PlainSR:
@@ -109,9 +124,9 @@ class RepPlainSR(nn.Module):
         plain = PlainSR(self.channels, self.blocks, self.scale)
         plain.head.load_state_dict(self.head.state_dict())
         plain.tail.load_state_dict(self.tail.state_dict())
-        for conv, block in zip(plain.body, self.body, strict=True):
-            conv.weight.copy_(block.kernel())  # type: ignore[operator, union-attr]
-            conv.bias.copy_(block.bias)  # type: ignore[operator, union-attr]
+        for conv, block in zip(plain.layers(), self.layers(), strict=True):
+            conv.weight.copy_(block.kernel())
+            _bias(conv).copy_(block.bias)
         return plain.to(self.head.weight.device)
 
     @torch.no_grad()
@@ -119,9 +134,9 @@ class RepPlainSR(nn.Module):
         """Starts from a deployed network: its kernels go into the 3x3 branch, less what the others already give."""
         self.head.load_state_dict(plain.head.state_dict())
         self.tail.load_state_dict(plain.tail.state_dict())
-        for conv, block in zip(plain.body, self.body, strict=True):
-            block.full.add_(conv.weight - block.kernel())  # type: ignore[operator, union-attr]
-            block.bias.copy_(conv.bias)  # type: ignore[operator, union-attr]
+        for conv, block in zip(plain.layers(), self.layers(), strict=True):
+            block.full.add_(conv.weight - block.kernel())
+            block.bias.copy_(_bias(conv))
 
 
 def icnr_(weight: Tensor, scale: int, gain: float = 0.1) -> None:

@@ -1,0 +1,150 @@
+"""Weights on disk: a safetensors file and, beside it, a TOML card that says what they are.
+
+Both are needed: the card holds the shape to build and the SHA-256 of the weights, so a truncated or exchanged file
+is refused before a tensor is read. Nothing here can run code from a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from restore.errors import ModelError
+from restore.nets.plain import PlainSR
+from restore.options import Options, check, hint
+from restore.resources import models_dir
+
+
+class ModelCard(Options):
+    """What a set of weights is, where it comes from and what it can do."""
+
+    name: str
+    architecture: Literal["plain"]
+    """plain: nets.plain.PlainSR."""
+    channels: Annotated[int, Field(ge=1, le=1024)]
+    blocks: Annotated[int, Field(ge=1, le=256)]
+    scale: Literal[1, 2, 3, 4]
+    plane: Literal["Y"]
+    """Which plane goes in and comes out; nominal units (0 black, 1 white), whatever the bit depth or range of the
+    file. The result is a residual to add to the input resampled with planes.resample (lanczos3)."""
+    parameters: Annotated[int, Field(ge=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the safetensors file."""
+    data: str
+    """What it was trained on."""
+    recipe: str
+    """The recipe file, relative to the repository."""
+    command: str
+    """What made it."""
+    iterations: Annotated[int, Field(ge=0)]
+    licence: str
+    weak_at: str
+    """Where not to use it."""
+    scores: dict[str, float] = {}
+    """Y-PSNR gain over Lanczos, dB, 8-bit limited-range codes, 8 px border cropped; per recipe or category."""
+
+
+def model_names() -> list[str]:
+    """Names of the models that ship with the program."""
+    return sorted(path.stem for path in models_dir().glob("*.safetensors"))
+
+
+def load_model(name_or_path: str | Path) -> tuple[PlainSR, ModelCard]:
+    """A shipped model by name, or weights by path (with their card beside them): (network in float32 and eval
+    mode on the CPU, its card). ModelError says what is missing, damaged or of another shape."""
+    path = _find(name_or_path)
+    card = read_card(path.with_suffix(".toml"))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise ModelError(
+            f"{path}: expected sha256 {card.sha256[:12]}... (its card), got {found[:12]}...; "
+            "the file is incomplete or not the one the card describes: fetch both again"
+        )
+    try:
+        tensors = load_tensors(data)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file: {error}") from None
+    net = PlainSR(card.channels, card.blocks, card.scale)
+    want = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    got = {key: tuple(value.shape) for key, value in tensors.items()}
+    wrong = [
+        f"{path}: {key}: expected {want.get(key, 'no such tensor')}, got {got.get(key, 'none')}"
+        for key in sorted(want.keys() | got.keys())
+        if want.get(key) != got.get(key)
+    ]
+    if wrong:
+        more = [f"... and {len(wrong) - 4} more"] if len(wrong) > 4 else []
+        shape = f"{card.architecture} {card.channels} x {card.blocks}, x{card.scale}"
+        raise ModelError("\n".join([*wrong[:4], *more, f"its card says: {shape}"]))
+    net.load_state_dict(tensors)
+    net.eval().requires_grad_(requires_grad=False)
+    return net, card
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in `path`; ModelError with every fault."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no card; expected it beside the weights") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not a TOML file: {error}") from None
+    problems: list[str] = []
+    card = check(ModelCard, table, str(path), problems)
+    if card is None:
+        raise ModelError("\n".join(problems))
+    return card
+
+
+def save_model(net: PlainSR, card: ModelCard, folder: Path) -> ModelCard:
+    """Writes <folder>/<name>.safetensors and .toml, each whole or not at all, and returns the card with the
+    hash and the parameter count filled in."""
+    tensors = {k: v.detach().float().cpu().contiguous() for k, v in net.state_dict().items()}
+    data = save_tensors(tensors)
+    card = card.model_copy(
+        update={
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "parameters": sum(v.numel() for v in tensors.values()),
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{card.name}.safetensors"
+    for target, content in ((path, data), (path.with_suffix(".toml"), _toml(card).encode())):
+        part = target.with_name(target.name + ".part")
+        part.write_bytes(content)
+        part.replace(target)
+    return card
+
+
+def _find(name_or_path: str | Path) -> Path:
+    text = str(name_or_path)
+    if text.endswith(".safetensors") or "/" in text or "\\" in text:
+        path = Path(name_or_path).with_suffix(".safetensors")
+        if not path.is_file():
+            raise ModelError(f"{path}: no such weights")
+        return path
+    path = models_dir() / f"{text}.safetensors"
+    if not path.is_file():
+        raise ModelError(f"model {text!r}: no such model{hint(text, model_names())}")
+    return path
+
+
+def _toml(card: ModelCard) -> str:
+    """The card as TOML: strings, integers and one table of floats. JSON strings are TOML basic strings."""
+    values = card.model_dump()
+    scores: dict[str, float] = values.pop("scores")
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    lines += ["", "[scores]"] + [f"{json.dumps(k)} = {float(v)}" for k, v in scores.items()]
+    return "\n".join(lines) + "\n"

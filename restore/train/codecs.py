@@ -1,0 +1,134 @@
+"""Real encodes and decodes, through the static FFmpeg that imageio-ffmpeg brings, driven by ffmpeg-python.
+
+Luma goes in and comes out as limited-range codes; chroma is neutral. Frames have no sound and 25 frames/s:
+what a codec does to a picture depends on bits per pixel, not on the clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.errors import TrainError
+
+Codes = NDArray[np.uint8]
+"""Luma codes (T, H, W), limited range."""
+
+CIF_PIXELS = 352 * 288
+VCD_BUFFER_BITS = 327_680
+"""The VCD decoder's 40 KiB video buffer (White Book)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generation: a codec and its FFmpeg output options. Rates (b, maxrate, bufsize, in bits) are those of
+    352x288 at 25 frames/s; `encode` scales them with the frame's pixels."""
+
+    codec: str
+    options: dict[str, str | float] = field(default_factory=dict)
+
+    @property
+    def container(self) -> str:
+        return {
+            "mpeg1video": "mpeg",
+            "rv10": "rm",
+            "rv20": "rm",
+            "mpeg4": "avi",
+            "libx264": "matroska",
+        }[self.codec]
+
+    def arguments(self, pixels: int) -> dict[str, str]:
+        scaled = {}
+        for key, value in self.options.items():
+            is_rate = key in ("b:v", "maxrate", "bufsize")
+            scaled[key] = (
+                str(math.ceil(float(value) * pixels / CIF_PIXELS)) if is_rate else str(value)
+            )
+        return {"vcodec": self.codec, "f": self.container, **scaled}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a step did: for the record kept with every sequence."""
+
+    codec: str
+    argv: list[str]
+    """FFmpeg's arguments after the program and before the file names."""
+    bytes: int
+    bits_per_pixel: float
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "codec": self.codec,
+            "argv": self.argv,
+            "bytes": self.bytes,
+            "bits_per_pixel": round(self.bits_per_pixel, 5),
+        }
+
+
+def encode(luma: Codes, step: Step, target: Path) -> Generation:
+    """Encodes (T, H, W) into the file `target`; H and W multiples of 16 suit every codec here."""
+    count, height, width = luma.shape
+    neutral = b"\x80" * (height * width // 2)
+    raw = b"".join(frame.tobytes() + neutral for frame in luma)
+    source = ffmpeg.input("pipe:", f="rawvideo", pix_fmt="yuv420p", s=f"{width}x{height}", r=25)
+    arguments = step.arguments(height * width)
+    output = source.output(str(target), pix_fmt="yuv420p", threads=1, **arguments)
+    _run(output.overwrite_output(), raw, f"encoding with {step.codec}")
+    size = target.stat().st_size
+    argv = [word for key, value in arguments.items() for word in (f"-{key}", value)]
+    return Generation(step.codec, argv, size, size * 8 / (count * height * width))
+
+
+def decode(path: Path, size: tuple[int, int]) -> Codes:
+    """Every frame of a file of `size` (height, width), as (T, H, W) luma codes."""
+    raw = _run(_as_luma(ffmpeg.input(str(path))), None, f"decoding {path.name}")
+    return _luma(raw, size)
+
+
+def read_clip(path: Path, scale: float) -> Codes:
+    """A clip's luma, limited range, scaled by `scale` (bicubic, anti-aliased) to an even size, (T, H, W)."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    try:
+        width, height = next(reader)["size"]
+    finally:
+        reader.close()
+    size = 2 * round(height * scale / 2), 2 * round(width * scale / 2)
+    stream = ffmpeg.input(str(path)).video
+    if size != (height, width):
+        stream = stream.filter(
+            "scale", size[1], size[0], flags="bicubic+accurate_rnd+full_chroma_int"
+        )
+    return _luma(_run(_as_luma(stream), None, f"reading {path.name}"), size)
+
+
+def _as_luma(stream: Any) -> Any:
+    # yuv420p, not gray: FFmpeg takes gray for full range and would stretch the codes.
+    return stream.output(
+        "pipe:", f="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", threads=1
+    )
+
+
+def _luma(raw: bytes, size: tuple[int, int]) -> Codes:
+    height, width = size
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, height * 3 // 2 * width)
+    return frames[:, : height * width].reshape(-1, height, width)
+
+
+def _run(output: Any, stdin: bytes | None, doing: str) -> bytes:
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    try:
+        out, _ = output.global_args("-v", "error", "-nostdin").run(
+            cmd=program, input=stdin, capture_stdout=True, capture_stderr=True
+        )
+    except ffmpeg.Error as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()[-3:]
+        raise TrainError(f"{doing}: FFmpeg failed: {' | '.join(said)}") from None
+    return bytes(out)

@@ -1,0 +1,217 @@
+"""A training recipe: what pairs are made of, how they are damaged, which network learns from them, and how.
+
+One TOML file, four tables; every fault is reported at once. `recipes/film_x2_fast.toml` is the worked example.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from restore.errors import TrainError
+from restore.options import Options, check, hint
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("expected [low, high] with low <= high")
+    return pair
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
+"""[low, high], both ends possible."""
+
+Kernel = Literal["bicubic", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow"]
+Second = Literal["rv20", "rv10", "mpeg4", "x264"]
+
+
+class Folder(Options):
+    """One folder of clips below the data directory."""
+
+    path: str
+    """Relative to the data directory."""
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Down-scaling that turns these files into clean ground truth (0.5 for ordinary web encodes)."""
+
+
+class Data(Options):
+    """[data]: where sequences come from and how many."""
+
+    clips: list[Folder] = []
+    """Folders of real video."""
+    images: list[str] = []
+    """Folders of stills, animated with pans, zooms, turns and a moving layer."""
+    hold_out: list[str] = []
+    """Patterns (relative paths, * allowed) of sources used for validation only."""
+    still_share: Share = 0.45
+    """Share of sequences made from stills."""
+    layer_share: Share = 0.3
+    """Share of still sequences with a second still moving in front."""
+    frames: Annotated[int, Field(ge=5, le=200)] = 24
+    """Frames per encoded sequence."""
+    size: Annotated[int, Field(ge=64, le=1024)] = 352
+    """Longest side of an encoded (low-resolution) frame, pixels; a multiple of 16."""
+    crop: Annotated[int, Field(ge=32, le=512)] = 128
+    """Side of the square kept from a frame, low-resolution pixels; a multiple of 16."""
+    keep: Annotated[int, Field(ge=1, le=32)] = 4
+    """Samples kept per sequence; each is `context` low-resolution frames and the truth of the middle one."""
+    context: Literal[1, 3, 5, 7] = 5
+    """Consecutive low-resolution frames per sample."""
+    shard_sequences: Annotated[int, Field(ge=1, le=1024)] = 48
+    """Sequences per training shard file."""
+    shards: Annotated[int, Field(ge=1, le=4096)] = 40
+    """Training shards to make."""
+    val_sequences: Annotated[int, Field(ge=5, le=1024)] = 100
+    """Sequences of the one validation shard, spread evenly over the categories."""
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Data:
+        if not self.clips and not self.images:
+            raise ValueError("expected at least one folder in clips or images")
+        if self.size % 16 or self.crop % 16 or self.crop > self.size:
+            raise ValueError("expected size and crop as multiples of 16 with crop <= size")
+        return self
+
+
+class Degrade(Options):
+    """[degrade]: the chain from clean truth to decoded low resolution (SCIENCE C3). Rates are kb/s at
+    352x288, 25 frames/s, and scale with pixels."""
+
+    blur_share: Share = 0.3
+    """Share of sequences with a light Gaussian blur (optics, print) before the down-scaling."""
+    blur_sigma: Range = (0.2, 0.8)
+    """High-resolution pixels."""
+    kernels: dict[Kernel, float] = {
+        "bicubic": 0.6, "lanczos3": 0.15, "area": 0.1, "bilinear": 0.15,
+    }  # fmt: skip
+    """Down-scaling kernels and their weights. All are centre-aligned: a random phase would blur the answer."""
+    sharpen_share: Share = 0.12
+    sharpen_amount: Range = (0.1, 0.6)
+    """Unsharp mask on the low resolution: what capture cards did."""
+    grain_share: Share = 0.15
+    grain_sigma: Range = (0.5, 2.5)
+    """8-bit codes, before the first encode."""
+    levels_share: Share = 0.3
+    """Share with gamma, contrast and black level changed, in truth and input alike."""
+    clean_share: Share = 0.08
+    """Share that meets no codec at all."""
+    near_clean_share: Share = 0.08
+    """Share encoded once with hardly any loss."""
+    second_share: Share = 0.5
+    """Of the rest: MPEG-1 decoded and encoded again (RealVideo and others)."""
+    other_single_share: Share = 0.1
+    """Of the rest: one generation of something else than MPEG-1."""
+    mpeg1_kbps: Range = (400, 1500)
+    """Log-uniform; a third of the MPEG-1 encodes use the VCD point, 1150 with its 40 KiB buffer."""
+    mpeg1_quantizer: Range = (2, 12)
+    """A third of the MPEG-1 encodes use a fixed quantiser."""
+    second_codecs: dict[Second, float] = {
+        "rv20": 0.64, "rv10": 0.12, "mpeg4": 0.12, "x264": 0.12,
+    }  # fmt: skip
+    """x264 with 4x4 transforms stands in for RV30/40, which no encoder makes."""
+    second_kbps: Range = (150, 600)
+    """Asked for; RV20 overshoots, so the record holds what came out."""
+    second_quantizer: Range = (3, 16)
+    seed: int = 2
+
+    @model_validator(mode="after")
+    def _weights(self) -> Degrade:
+        for weights in (self.kernels, self.second_codecs):
+            if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+                raise ValueError("expected positive weights in kernels and second_codecs")
+        if (
+            self.clean_share + self.near_clean_share > 1
+            or self.second_share + self.other_single_share > 1
+        ):
+            raise ValueError("expected shares that add up to at most 1")
+        return self
+
+
+class Network(Options):
+    """[network]"""
+
+    architecture: Literal["plain"] = "plain"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    """Name of the weights: models/<name>.safetensors and models/<name>.toml."""
+    channels: Annotated[int, Field(ge=4, le=256)] = 32
+    blocks: Annotated[int, Field(ge=1, le=64)] = 8
+    scale: Literal[1, 2, 3, 4] = 2
+    init: str | None = None
+    """Weights to start from: a model's name or a path; None: from scratch."""
+    weak_at: str = ""
+    """For the card: what it is bad at."""
+
+
+class Optim(Options):
+    """[optim]"""
+
+    iterations: Annotated[int, Field(ge=1)] = 40_000
+    """Length of the schedule; `minutes` on the command line replaces it by the clock."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 8
+    crop: Annotated[int, Field(ge=16, le=512)] = 48
+    """Side of the training patches, low-resolution pixels."""
+    margin: Annotated[int, Field(ge=0, le=16)] = 3
+    """Low-resolution pixels at the patch border that the loss ignores (they lack their neighbours)."""
+    rate: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """AdamW's peak learning rate, reached after `warm_up` iterations, then a cosine down to 0.1 %."""
+    warm_up: Annotated[int, Field(ge=0)] = 300
+    charbonnier: Annotated[float, Field(gt=0)] = 1e-3
+    """Epsilon of the Charbonnier loss, nominal luma."""
+    mse_share: Share = 0.15
+    """Last part of the schedule, on plain squared error."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Gradient norm limit."""
+    validate_every: Annotated[int, Field(ge=1)] = 2000
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60
+    """At most this much work is lost when the machine stops; 0: after every iteration."""
+    seed: int = 3
+
+
+class Recipe(Options):
+    """The whole file."""
+
+    data: Data
+    degrade: Degrade = Degrade()
+    network: Network
+    optim: Optim = Optim()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in `path`; TrainError with one line per fault: '<file>: [table]: key: expected ..., got ...'."""
+    try:
+        tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise TrainError(f"{path}: no such training recipe") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainError(f"{path}: not a TOML file: {error}") from None
+    known: dict[str, type[Options]] = {
+        "data": Data, "degrade": Degrade, "network": Network, "optim": Optim,
+    }  # fmt: skip
+    problems = [
+        f"{path}: [{name}]: unknown table{hint(name, known)}"
+        for name in tables
+        if name not in known
+    ]
+    parts: dict[str, Any] = {}
+    for name, model in known.items():
+        table = tables.get(name, {})
+        if isinstance(table, dict):
+            parts[name] = check(model, table, f"{path}: [{name}]", problems)
+        else:
+            problems.append(f"{path}: {name}: expected a table [{name}], got {table!r}")
+    optim, data = parts.get("optim"), parts.get("data")
+    if optim and data and optim.crop > data.crop:
+        problems.append(
+            f"{path}: [optim]: crop: expected at most [data] crop = {data.crop}, got {optim.crop}"
+        )
+    if optim and 2 * optim.margin >= optim.crop:
+        problems.append(f"{path}: [optim]: margin: expected less than half of crop = {optim.crop}")
+    if problems:
+        raise TrainError("\n".join(problems))
+    return Recipe(**parts)

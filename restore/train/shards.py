@@ -1,0 +1,219 @@
+"""Packed training pairs: files that a machine without codecs can read.
+
+A shard is one safetensors file, uint8 throughout (N samples, C context frames, crop h x w, scale s):
+  lr      (N, C, h, w)      decoded luma codes, C consecutive frames (edge frames repeated at the ends)
+  hr      (N, s*h, s*w)     clean luma codes of the middle frame
+  stream  (bytes)           the encoded files of all sequences, one after another
+and beside it <name>.json: {"recipe": hash, "samples": [...], "sequences": [...]}, where a sample names its
+sequence, middle frame and position, and a sequence its source, plan, encoder arguments, real bits per pixel, input
+PSNR and the (start, length) of its file within `stream`. So quantisers and motion vectors stay available to
+whoever can decode, and a temporal front can be put before the network later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
+from torch import Tensor
+
+from restore.errors import TrainError
+from restore.train.codecs import Codes
+from restore.train.degrade import CATEGORIES, Category, Pair, degrade, draw
+from restore.train.recipe import Recipe
+from restore.train.sources import Library, Source, find_sources
+
+FAILURES = 0.1
+"""Share of sequences that may fail before the recipe or the codecs are to blame."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Shards read into memory (mapped, as far as the system does that)."""
+
+    lr: list[Tensor]
+    hr: list[Tensor]
+    samples: list[list[dict[str, Any]]]
+    """Per shard, per sample: its record, with its sequence's record under 'sequence'."""
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.lr)
+
+
+def make_shards(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    workers: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Makes val-000 and the training shards that are not in `out` yet. With `minutes`, stops handing out work after
+    that time (at least the validation shard and one training shard are made). The content of a shard depends on
+    the recipe and its number alone, not on workers or interruptions."""
+    _check_same_recipe(recipe, out)
+    train, validation = find_sources(recipe.data, data)
+    started = time.monotonic()
+    names = ["val-000", *(f"train-{k:03d}" for k in range(recipe.data.shards))]
+    jobs = [name for name in names if not (out / f"{name}.json").exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    workers = min(workers or os.cpu_count() or 1, max(1, len(jobs)))
+
+    def work() -> Any:
+        for k, name in enumerate(jobs):
+            if minutes is not None and k > 1 and time.monotonic() - started > 60 * minutes:
+                return
+            yield recipe, name, validation if name.startswith("val") else train, out
+
+    if workers == 1:
+        for job in work():
+            progress(_make_shard(job))
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        pending: list[Any] = []
+        for job in work():
+            pending.append(pool.apply_async(_make_shard, (job,)))
+            while len(pending) >= workers:
+                pending = _collect(pending, progress)
+        while pending:
+            pending = _collect(pending, progress)
+
+
+def read_shards(folder: Path, kind: str) -> Shards:
+    """All shards of `kind` ('train' or 'val') in `folder`; TrainError if there are none or one is damaged."""
+    shards = Shards([], [], [])
+    for path in sorted(folder.glob(f"{kind}-*.json")):
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            tensors = load_file(path.with_suffix(".safetensors"))
+            shards.lr.append(tensors["lr"])
+            shards.hr.append(tensors["hr"])
+            sequences = record["sequences"]
+            shards.samples.append(
+                [
+                    sample | {"sequence": sequences[sample["sequence"]]}
+                    for sample in record["samples"]
+                ]
+            )
+        except Exception as error:  # safetensors raises its own, KeyError, OSError, ValueError ...
+            raise TrainError(
+                f"{path}: damaged shard ({error}); delete it and make it again"
+            ) from None
+    if not shards.lr:
+        raise TrainError(f"{folder}: no {kind}-*.safetensors shards; make them first")
+    return shards
+
+
+def _collect(pending: list[Any], progress: Callable[[str], None]) -> list[Any]:
+    time.sleep(0.05)
+    for job in [p for p in pending if p.ready()]:
+        progress(job.get())
+    return [p for p in pending if not p.ready()]
+
+
+def _check_same_recipe(recipe: Recipe, out: Path) -> None:
+    for path in sorted(out.glob("*.json"))[:1]:
+        if json.loads(path.read_text("utf-8"))["recipe"] != _fingerprint(recipe):
+            raise TrainError(
+                f"{out}: holds shards of another [data] or [degrade]; choose another folder or delete them"
+            )
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    tables = recipe.model_dump_json(include={"data": True, "degrade": True, "network": {"scale"}})
+    text = json.dumps(json.loads(tables), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
+    recipe, name, sources, out = job
+    cv2.setNumThreads(1)  # the pool is the parallelism
+    data = recipe.data
+    is_val = name.startswith("val")
+    count = data.val_sequences if is_val else data.shard_sequences
+    library = Library(data, out / "clips")
+    lr: list[Codes] = []
+    hr: list[Codes] = []
+    samples: list[dict[str, Any]] = []
+    sequences: list[dict[str, Any]] = []
+    streams: list[bytes] = []
+    failed: list[str] = []
+    for k in range(count):
+        rng = np.random.default_rng([data.seed, recipe.degrade.seed, int(name[-3:]), k, is_val])
+        category: Category | None = CATEGORIES[k % len(CATEGORIES)] if is_val else None
+        try:
+            frames, record = library.sequence(sources, rng)
+            with tempfile.TemporaryDirectory() as folder:
+                plan = draw(recipe.degrade, rng, category)
+                pair = degrade(frames, plan, recipe.network.scale, rng, Path(folder))
+        except TrainError as error:
+            failed.append(str(error))
+            if len(failed) > 2 + FAILURES * count:
+                raise TrainError(f"{name}: too many sequences failed; the last: {error}") from None
+            continue
+        start = sum(map(len, streams))
+        sequences.append(record | pair.record | {"stream": [start, len(pair.stream)]})
+        streams.append(pair.stream)
+        for sample in _choose(pair, data.keep, data.crop, rng):
+            low, high = _cut(pair, sample, data.crop, data.context, recipe.network.scale)
+            lr.append(low)
+            hr.append(high)
+            samples.append(sample | {"sequence": len(sequences) - 1})
+    tensors: dict[str, NDArray[Any]] = {
+        "lr": np.stack(lr), "hr": np.stack(hr),
+        "stream": np.frombuffer(b"".join(streams), np.uint8),
+    }  # fmt: skip
+    path = out / f"{name}.safetensors"
+    part = path.with_suffix(".part")
+    save_file(tensors, part)
+    part.replace(path)
+    index = {
+        "recipe": _fingerprint(recipe), "samples": samples, "sequences": sequences, "failed": failed,
+    }  # fmt: skip
+    part.write_text(json.dumps(index), "utf-8")
+    part.replace(path.with_suffix(".json"))  # last: its presence says that the shard is whole
+    return f"{name}: {len(samples)} samples of {len(sequences)} sequences, {len(failed)} failed"
+
+
+def _choose(pair: Pair, keep: int, crop: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Frames and positions, on the macroblock grid; of two draws the more textured one mostly wins."""
+    count, height, width = pair.decoded.shape
+    chosen = []
+    for t in rng.permutation(count)[: min(keep, count)]:
+        places = [
+            (
+                int(rng.integers((height - crop) // 16 + 1)) * 16,
+                int(rng.integers((width - crop) // 16 + 1)) * 16,
+            )
+            for _ in range(2)
+        ]
+        places.sort(
+            key=lambda p: float(pair.decoded[t, p[0] : p[0] + crop, p[1] : p[1] + crop].std())
+        )
+        y, x = places[1] if rng.random() < 0.75 else places[0]
+        chosen.append({"frame": int(t), "y": y, "x": x})
+    return chosen
+
+
+def _cut(
+    pair: Pair, sample: dict[str, Any], crop: int, context: int, scale: int
+) -> tuple[Codes, Codes]:
+    t, y, x = sample["frame"], sample["y"], sample["x"]
+    window = np.clip(np.arange(t - context // 2, t + context // 2 + 1), 0, len(pair.decoded) - 1)
+    low = pair.decoded[window, y : y + crop, x : x + crop]
+    high = pair.truth[t, scale * y : scale * (y + crop), scale * x : scale * (x + crop)]
+    return low, high
