@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import av
+from av.video.stream import VideoStream
 
 from restore.errors import OutputError
-from restore.io.encoder import PRESETS, generic_options, open_encoder, private_options
+from restore.io.encoder import PRESETS, configure, generic_options, open_encoder, private_options
 from restore.io.output import CONTAINERS, OutputOptions, find_format, unknown_container
 from restore.options import hint
 from restore.video import VideoFormat
@@ -28,16 +30,12 @@ def check_output(options: OutputOptions, fmt: VideoFormat, out_path: Path) -> li
         near = hint(options.codec, _KNOWN)
         return [*problems, f"output: codec: expected a video encoder, got {options.codec!r}{near}"]
     if container and options.codec not in _supported(container):
-        able = [c for c in _KNOWN if c in _supported(container)]
-        problems.append(
-            f"output: codec: {out_path.suffix} cannot hold {options.codec}; "
-            f"try {', '.join(able)} or an .mkv file"
-        )
+        problems.append(_cannot_hold(options.codec, container))
     _check_preset(options, problems)
     _check_free_options(options, problems)
     target = find_format(options, fmt, problems)
-    if not problems and target is not None:
-        _try_open(options, target, problems)
+    if not problems and target is not None and container is not None:
+        _try_open(options, target, container, problems)
     return problems
 
 
@@ -58,11 +56,27 @@ def _check_free_options(options: OutputOptions, problems: list[str]) -> None:
             )
 
 
-def _try_open(options: OutputOptions, fmt: VideoFormat, problems: list[str]) -> None:
+def _try_open(
+    options: OutputOptions, fmt: VideoFormat, container: str, problems: list[str]
+) -> None:
+    """Open the encoder and write the head of a file with it."""
     try:
         open_encoder(options, fmt, threads=1)
     except OutputError as error:
         problems.append(str(error))
+        return
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as out:
+            stream = cast(VideoStream, out.add_stream(options.codec))
+            configure(stream.codec_context, options, fmt, threads=1)
+            out.start_encoding()
+    except (av.FFmpegError, ValueError):
+        problems.append(_cannot_hold(options.codec, container))
+
+
+def _cannot_hold(codec: str, container: str) -> str:
+    able = [c for c in _KNOWN if c in _supported(container) and c != codec]
+    return f"output: codec: {container} cannot hold {codec}; try {', '.join(able)}, or an .mkv file"
 
 
 @cache

@@ -35,6 +35,7 @@ from restore.io.lossless import (
     sound_frames,
     timed_samples,
 )
+from restore.io.matroska import PLACEHOLDER, finish_header
 from restore.io.reader import open_input, packets_of
 from restore.io.source import Source
 from restore.io.tags import siting_name, stated_siting
@@ -83,6 +84,8 @@ def join(
                     flows.append(_converted_packets(source, action.index, stream, count, origin))
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
+        if plan.container == "matroska":
+            finish_header(out, fmt.sample_aspect, clock.usual * fmt.time_base)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise OutputError(f"{out}: cannot be written: {error}; is the disk full?") from error
     return tuple(f"stream {index}: {line}" for index, count in counts for line in count.lines())
@@ -116,10 +119,19 @@ class _Clock:
             raise OutputError("two segments hold the same frame; try starting again")
         reorder = max(s - p for s, p in zip(order, self.pts, strict=True))
         self.dts = array("q", (s - reorder for s in order))
-        steps = [b - a for a, b in pairwise(order[-33:])]
-        last = round(median(steps)) if steps else 1
+        steps = [b - a for a, b in pairwise(order)]
+        self.usual = _usual(steps)
+        """Duration of a frame, in ticks."""
+        last = round(median(steps[-32:])) if steps else 1
         following = dict(zip(order, [*order[1:], order[-1] + last], strict=True))
         self.durations = array("q", (following[p] - p for p in self.pts))
+
+
+def _usual(steps: Sequence[int]) -> Fraction:
+    """The mean where the rate is constant but for rounding to ticks, else the median."""
+    mean = Fraction(sum(steps), len(steps)) if steps else Fraction(1)
+    constant = all(abs(step - mean) <= 1 for step in steps)
+    return mean if constant else Fraction(median(steps))
 
 
 class _open_segment:  # noqa: N801 - a context manager that reads as a verb
@@ -190,6 +202,8 @@ def _add_video(target: OutputContainer, segment: VideoStream, fmt: VideoFormat) 
     if codec == "hevc" and target.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the tag that QuickTime plays
     stream.time_base = fmt.time_base
+    if target.format.name == "matroska":
+        stream.metadata["title"] = PLACEHOLDER
     return stream
 
 

@@ -71,6 +71,8 @@ def frame_times(path: Path) -> list[Fraction]:
     """Times of all video frames in seconds, as showinfo counts them: exact ticks of its time base."""
     import re
 
-    text = ffmpeg("-v", "info", "-i", path, "-map", "0:v:0", "-vf", "showinfo", "-f", "null", "-")
+    text = ffmpeg(
+        "-v", "info", "-copyts", "-i", path, "-map", "0:v:0", "-vf", "showinfo", "-f", "null", "-"
+    )
     base = Fraction(*map(int, re.search(r"config in time_base: (\d+)/(\d+)", text).groups()))  # type: ignore[union-attr]
     return [int(t) * base for t in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", text)]
