@@ -140,10 +140,10 @@ def check(
     target = output or Path("out.mkv")
     source = probe(input, spec.input)
     formats = spec.formats(source.video.format)
-    result = encoded_format(spec.output, formats[-1])
-    problems = check_output(spec.output, result, target)
+    problems = check_output(spec.output, formats[-1], target)
     if problems:
         raise PipelineFileError([f"{path.name}: [output]: {p}" for p in problems])
+    result = encoded_format(spec.output, formats[-1])
     for note in source.notes:
         out.print(f"note: {note}", markup=False)
     table = Table("step", "picture", "samples", title=None)

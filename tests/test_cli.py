@@ -3,27 +3,45 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
 import imageio_ffmpeg
 import pytest
 
+from restore.cli import main
+
 ROOT = Path(__file__).resolve().parents[1]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
-def restore(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "restore", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        timeout=300,
-        check=False,
-    )
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Restore = Callable[..., Done]
+
+
+@pytest.fixture
+def restore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Restore:
+    """Runs the entry point in `tmp_path`, in this process: an interpreter start costs seconds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["restore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +66,15 @@ def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
         "text": (["lanczos_x2", folder / "text.rm", "out.mkv"], "text.rm"),
         "empty": (["lanczos_x2", folder / "empty.rm", "out.mkv"], "empty.rm"),
         "missing": (["lanczos_x2", folder / "missing.rm", "out.mkv"], "missing.rm"),
-        "directory": (["lanczos_x2", folder, "out.mkv"], "directory"),
-        "sound only": (["lanczos_x2", sound, "out.mkv"], "no video"),
+        "directory": (["lanczos_x2", folder, "out.mkv"], "found a folder"),
+        "sound only": (["lanczos_x2", sound, "out.mkv"], "expected video, found none"),
         "there": (["lanczos_x2", clip, "there.mkv"], "--overwrite"),
         "same file": (["lanczos_x2", clip, clip, "--overwrite"], "same file"),
         "no folder": (["lanczos_x2", clip, "nowhere/out.mkv"], "does not exist"),
         "container": (["lanczos_x2", clip, "out.xyz"], "xyz"),
         "pipeline": (["lanczos_x3", clip, "out.mkv"], "did you mean 'lanczos_x2'"),
         "device": (["lanczos_x2", clip, "out.mkv", "--device", "cuda:99"], "--device cuda:99"),
-        "codec": (["lanczos_x2", clip, "out.mkv", "--set", "output.codec=libx246"], "libx264"),
+        "codec": (["lanczos_x2", clip, "out.mkv", "--set", "output.codec=libx24"], "did you mean 'libx264'"),
         "time": (["lanczos_x2", clip, "out.mkv", "--start", "soon"], "--start soon"),
         "beyond": (["lanczos_x2", clip, "out.mkv", "--start", "100"], "time range"),
         "option": (["lanczos_x2", clip, "out.mkv", "--speed"], "--speed"),
@@ -72,11 +90,11 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mistake_is_one_clear_line_and_leaves_nothing(
-    name: str, clip: Path, tmp_path: Path
+    name: str, clip: Path, tmp_path: Path, restore: Restore
 ) -> None:
     arguments, expected = mistakes(clip, tmp_path)[name]
     before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
-    done = restore("run", *arguments, cwd=tmp_path)
+    done = restore("run", *arguments)
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
@@ -86,10 +104,10 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     assert not list(tmp_path.rglob("*.parts"))
 
 
-def test_run_makes_the_file_and_says_what_it_did(clip: Path, tmp_path: Path) -> None:
-    done = restore(
-        "run", "lanczos_x2", clip, "out.mkv", "--set=output.preset=ultrafast", cwd=tmp_path
-    )
+def test_run_makes_the_file_and_says_what_it_did(
+    clip: Path, tmp_path: Path, restore: Restore
+) -> None:
+    done = restore("run", "lanczos_x2", clip, "out.mkv", "--set=output.preset=ultrafast")
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
     text = " ".join(done.stdout.split())
@@ -99,11 +117,10 @@ def test_run_makes_the_file_and_says_what_it_did(clip: Path, tmp_path: Path) -> 
     assert "copy" in text
 
 
-def test_start_and_end_cut_picture_and_sound(clip: Path, tmp_path: Path) -> None:
+def test_start_and_end_cut_picture_and_sound(clip: Path, tmp_path: Path, restore: Restore) -> None:
     done = restore(
         *("run", "lanczos_x2", clip, "out.mkv", "--start", "0.2", "--end", "0:00.6"),
         *("--set=output.preset=ultrafast",),
-        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     info = subprocess.run(
@@ -122,26 +139,38 @@ def test_start_and_end_cut_picture_and_sound(clip: Path, tmp_path: Path) -> None
     assert abs(len(sound) / 2 / 44100 - 0.4) < 2 * 1152 / 44100
 
 
-def test_check_shows_the_chain(clip: Path, tmp_path: Path) -> None:
-    done = restore("check", "lanczos_x2", clip, cwd=tmp_path)
+def test_check_shows_the_chain(clip: Path, tmp_path: Path, restore: Restore) -> None:
+    done = restore("check", "lanczos_x2", clip)
     assert done.returncode == 0, done.stderr
     assert "192x128" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_check_names_every_problem(tmp_path: Path) -> None:
+def test_check_names_every_problem(tmp_path: Path, restore: Restore) -> None:
     (tmp_path / "p.toml").write_text("[ouput]\n[[stage]]\nkind='align'\nradius=9\n")
-    done = restore("check", "p.toml", cwd=tmp_path)
+    done = restore("check", "p.toml")
     assert done.returncode == 2
     assert done.stderr.count("error:") == 2
 
 
 @pytest.mark.parametrize("command", [["stages"], ["stages", "align"], ["models"], ["--version"]])
-def test_lists(command: list[str]) -> None:
+def test_lists(command: list[str], restore: Restore) -> None:
     done = restore(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
-def test_stage_reference_is_current() -> None:
+def test_the_module_runs_and_its_exit_code_arrives() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "restore", "run", "lanczos_x2", "missing.rm", "out.mkv"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: missing.rm: ")
+
+
+def test_stage_reference_is_current(restore: Restore) -> None:
     assert (ROOT / "docs" / "stages.md").read_text() == restore("stages", "--markdown").stdout

@@ -70,29 +70,21 @@ def _inside(batch: FrameBatch, first: int, stop: int) -> Iterator[FrameBatch]:
 def trim(
     batches: Iterable[FrameBatch], start: Fraction | None, end: Fraction | None
 ) -> Iterator[FrameBatch]:
-    """Frames shown from `start` up to `end` (seconds after the first frame), renumbered from 0, with time
-    counted from `start`. Without either, the batches as they are."""
+    """Frames shown from `start` up to `end` (seconds after the first frame), renumbered from 0; their times
+    stay on the source's clock. Without either, the batches as they are."""
     if start is None and end is None:
         yield from batches
         return
-    origin: int | None = None
+    first: int | None = None
     count = 0
     for batch in batches:
-        base = batch.format.time_base
-        if origin is None:
-            origin = batch.frames[0].pts + round((start or Fraction(0)) / base)
-        limit = None if end is None else origin + round((end - (start or Fraction(0))) / base)
-        keep = [
-            i
-            for i, f in enumerate(batch.frames)
-            if f.pts >= origin and (limit is None or f.pts < limit)
-        ]
+        first = batch.frames[0].pts if first is None else first
+        times = [(f.pts - first) * batch.format.time_base for f in batch.frames]
+        keep = [i for i, t in enumerate(times) if t >= (start or 0) and (end is None or t < end)]
         if keep:
             part = batch[keep[0] : keep[-1] + 1]
-            frames = tuple(
-                replace(f, index=count + i, pts=f.pts - origin) for i, f in enumerate(part.frames)
-            )
+            frames = tuple(replace(f, index=count + i) for i, f in enumerate(part.frames))
             count += len(frames)
             yield replace(part, frames=frames)
-        if limit is not None and batch.frames[-1].pts >= limit:
+        if end is not None and times[-1] >= end:
             return

@@ -132,10 +132,10 @@ def prepare(job: Job) -> Prepared:
         raise OutputError("--end: expected a time after --start")
     source = probe(job.input, job.spec.input)
     formats = job.spec.formats(source.video.format)
-    output = encoded_format(job.spec.output, formats[-1])
-    problems = check_output(job.spec.output, output, job.output)
+    problems = check_output(job.spec.output, formats[-1], job.output)
     if problems:
         raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
+    output = encoded_format(job.spec.output, formats[-1])
     container = job.output.suffix.lower().removeprefix(".")
     streams = plan_streams(source, container, job.spec.output.audio)
     threads = job.threads or len(os.sched_getaffinity(0))

@@ -70,14 +70,14 @@ def test_memory_does_not_grow(index: Index) -> None:
     assert most <= 3 + 2 + 3 * 7
 
 
-def test_trim_renumbers_and_counts_from_the_start() -> None:
+def test_trim_renumbers_and_keeps_the_time() -> None:
     kept = [(f.index, f.pts) for b in trim(batches(), Fraction(1), Fraction(2)) for f in b.frames]
-    assert kept == [(i, i * 40) for i in range(25)]
+    assert kept == [(i, 1005 + i * 40) for i in range(25)]
 
 
-def test_trim_off_the_grid_keeps_the_offset() -> None:
+def test_trim_between_frames() -> None:
     kept = [f.pts for b in trim(batches(), Fraction(99, 100), None) for f in b.frames]
-    assert kept[:2] == [10, 50]
+    assert kept[:2] == [1005, 1045]
     assert len(kept) == 75
 
 
