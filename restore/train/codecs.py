@@ -129,6 +129,6 @@ def _run(output: Any, stdin: bytes | None, doing: str) -> bytes:
             cmd=program, input=stdin, capture_stdout=True, capture_stderr=True
         )
     except ffmpeg.Error as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()[-3:]
+        said = error.stderr.decode(errors="replace").strip().splitlines()[:3]
         raise TrainError(f"{doing}: FFmpeg failed: {' | '.join(said)}") from None
     return bytes(out)

@@ -17,7 +17,7 @@ from restore.options import Options, check, hint
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
-        raise ValueError("expected [low, high] with low <= high")
+        raise ValueError("low <= high in [low, high]")
     return pair
 
 
@@ -72,9 +72,9 @@ class Data(Options):
     @model_validator(mode="after")
     def _consistent(self) -> Data:
         if not self.clips and not self.images:
-            raise ValueError("expected at least one folder in clips or images")
+            raise ValueError("at least one folder in clips or images")
         if self.size % 16 or self.crop % 16 or self.crop > self.size:
-            raise ValueError("expected size and crop as multiples of 16 with crop <= size")
+            raise ValueError("multiples of 16 in size and crop, with crop <= size")
         return self
 
 
@@ -123,12 +123,12 @@ class Degrade(Options):
     def _weights(self) -> Degrade:
         for weights in (self.kernels, self.second_codecs):
             if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-                raise ValueError("expected positive weights in kernels and second_codecs")
+                raise ValueError("positive weights in kernels and second_codecs")
         if (
             self.clean_share + self.near_clean_share > 1
             or self.second_share + self.other_single_share > 1
         ):
-            raise ValueError("expected shares that add up to at most 1")
+            raise ValueError("shares that add up to at most 1")
         return self
 
 

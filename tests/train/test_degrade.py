@@ -1,0 +1,114 @@
+"""The chain from clean truth to decoded input: kernels, codecs, what is drawn and recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clean import moving
+
+from restore.errors import TrainError
+from restore.train.codecs import CIF_PIXELS, Step, decode, encode
+from restore.train.degrade import CATEGORIES, Plan, degrade, downscale, draw, psnr
+from restore.train.recipe import Degrade, Kernel
+
+KERNELS: list[Kernel] = [
+    "bicubic", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("scale", [2, 3])
+def test_downscaling_is_centred_and_keeps_ramps(kernel: Kernel, scale: int) -> None:
+    y, x = np.mgrid[: 12 * scale, : 15 * scale].astype(np.float32)
+    low = downscale(3 * x + 2 * y + 1, scale, kernel)
+    assert low.shape == (12, 15)
+    # Output sample j covers inputs scale*j .. scale*j + scale-1, whose centre is (scale-1)/2 further.
+    rows, columns = np.mgrid[:12, :15] * scale + (scale - 1) / 2
+    inside = (slice(4, -4), slice(4, -4))
+    np.testing.assert_allclose(low[inside], (3 * columns + 2 * rows + 1)[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step("mpeg1video", {"q:v": 3, "g": 15, "bf": 2}),
+        Step("rv20", {"q:v": 3, "g": 100}),
+        Step("rv10", {"q:v": 3}),
+        Step("mpeg4", {"q:v": 3, "bf": 2}),
+        Step("libx264", {"crf": 18}),
+    ],
+    ids=lambda s: s.codec,
+)
+def test_codecs_return_every_frame_in_range(step: Step, tmp_path: Path) -> None:
+    luma = np.clip(moving(7, 64, 80), 16, 235)
+    path = tmp_path / f"x.{step.container}"
+    generation = encode(luma, step, path)
+    back = decode(path, (64, 80))
+    assert back.shape == luma.shape
+    # Close, in order and in the same range: a range conversion or a shifted frame costs far more.
+    assert [psnr(a, b) > 34 for a, b in zip(back, luma, strict=True)] == [True] * 7
+    assert psnr(back[:-1], luma[1:]) < psnr(back, luma) - 6
+    assert generation.bits_per_pixel == path.stat().st_size * 8 / luma.size
+
+
+def test_rates_scale_with_the_picture() -> None:
+    step = Step("rv20", {"b:v": 400e3, "maxrate": 600e3, "g": 90})
+    quarter = step.arguments(CIF_PIXELS // 4)
+    assert quarter == {"vcodec": "rv20", "f": "rm", "b:v": "100000", "maxrate": "150000", "g": "90"}
+
+
+def test_a_refused_encode_says_why(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"encoding with rv20: FFmpeg failed: .*multiple of 4"):
+        encode(moving(5, 62, 66), Step("rv20", {"q:v": 3}), tmp_path / "x.rm")
+
+
+def test_lower_rates_give_worse_pictures(tmp_path: Path) -> None:
+    truth = moving(6, 128, 128).astype(np.float32)
+    found = []
+    for q in (2, 12):
+        plan = Plan("mpeg1", "bicubic", (Step("mpeg1video", {"q:v": q}),))
+        found.append(degrade(truth, plan, 2, np.random.default_rng(0), tmp_path).record)
+    assert found[0]["input_psnr"] > found[1]["input_psnr"] + 2
+    assert found[0]["steps"][0]["bits_per_pixel"] > found[1]["steps"][0]["bits_per_pixel"]
+    assert not list(tmp_path.iterdir()), "encoded files are removed again"
+
+
+def test_truth_is_untouched_by_all_but_levels(tmp_path: Path) -> None:
+    clean = moving(5, 64, 64).astype(np.float32)
+    plan = Plan("clean", "area", (), blur=1.0, sharpen=0.5, grain=3.0)
+    pair = degrade(clean, plan, 2, np.random.default_rng(0), tmp_path)
+    np.testing.assert_array_equal(pair.truth, clean.astype(np.uint8))
+    assert pair.decoded.shape == (5, 32, 32)
+    assert pair.stream == b""
+    darker = Plan("clean", "area", (), levels=(1.0, 0.5, 0.0))
+    pair = degrade(clean, darker, 2, np.random.default_rng(0), tmp_path)
+    assert np.abs(pair.truth - (16 + np.clip(clean - 16, 0, 219) / 2)).max() <= 0.51
+
+
+def test_draws_follow_the_shares() -> None:
+    options = Degrade(clean_share=0.2, near_clean_share=0.1, second_share=0.5)
+    rng = np.random.default_rng(0)
+    plans = [draw(options, rng) for _ in range(600)]
+    share = {c: sum(p.category == c for p in plans) / len(plans) for c in CATEGORIES}
+    assert share["clean"] == pytest.approx(0.2, abs=0.05)
+    assert share["near_clean"] == pytest.approx(0.1, abs=0.05)
+    assert share["mpeg1"] == pytest.approx(0.7 * 0.4, abs=0.06)
+    assert share["rv20"] == pytest.approx(0.7 * 0.5 * 0.76, abs=0.06)
+
+
+def test_a_category_means_its_codecs() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        assert draw(Degrade(), rng, "clean").steps == ()
+        assert [s.codec for s in draw(Degrade(), rng, "mpeg1").steps] == ["mpeg1video"]
+        first, second = draw(Degrade(), rng, "rv20").steps
+        assert first.codec == "mpeg1video"
+        assert second.codec in ("rv10", "rv20")
+        assert len(draw(Degrade(), rng, "near_clean").steps) == 1
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    one, two = ([draw(Degrade(), np.random.default_rng(4)) for _ in range(3)] for _ in range(2))
+    assert one == two

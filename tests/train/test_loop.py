@@ -1,0 +1,186 @@
+"""Training: it learns, it resumes exactly, it stops where it should and says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from clean import RECIPE, pool
+
+from restore import planes
+from restore.errors import TrainError
+from restore.nets.files import load_model
+from restore.train import loop
+from restore.train.loop import learning_rate, train
+from restore.train.recipe import Optim, read_recipe
+from restore.train.shards import make_shards, read_shards
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, recipe and, in <root>/shards, the pairs."""
+    root = tmp_path_factory.mktemp("train")
+    make_shards(read_recipe(pool(root)), root, root / "shards", workers=1)
+    return root
+
+
+def work(root: Path, folder: Path) -> Path:
+    """A work folder with the shared pairs in it."""
+    folder.mkdir()
+    (folder / "shards").symlink_to(root / "shards")
+    return folder
+
+
+def test_weights_card_and_checkpoint_are_written(root: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    card = train(
+        root / "tiny.toml", tmp_path, progress=said.append, work_dir=work(root, tmp_path / "w")
+    )
+    net, read = load_model(tmp_path / "tiny.safetensors")
+    assert read == card
+    assert (card.iterations, card.recipe, net.channels) == (12, "recipes/tiny.toml", 4)
+    assert card.command == "restore train recipes/tiny.toml"
+    assert {"held-out clean", "held-out mpeg1", "held-out rv20", "held-out mean"} <= set(
+        card.scores
+    )
+    assert "3 sources (2 animated stills, 1 clips)" in card.data
+    assert said[0].startswith("12 training samples, 10 held out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.safetensors", "tiny.toml", "w"]
+
+
+def test_an_interrupted_run_gives_the_same_weights(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = work(root, tmp_path / "whole")
+    train(root / "tiny.toml", tmp_path / "a", work_dir=whole)
+    broken = work(root, tmp_path / "broken")
+    steps = 0
+
+    def failing(*arguments: object) -> object:
+        nonlocal steps
+        steps += 1
+        if steps == 6:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = loop.patches
+    monkeypatch.setattr(loop, "patches", failing)
+    with pytest.raises(KeyboardInterrupt):
+        train(root / "tiny.toml", tmp_path / "b", work_dir=broken)
+    said: list[str] = []
+    train(root / "tiny.toml", tmp_path / "b", work_dir=broken, progress=said.append)
+    assert said[1].startswith("resumed at iteration 5")
+    assert (tmp_path / "a" / "tiny.safetensors").read_bytes() == (
+        tmp_path / "b" / "tiny.safetensors"
+    ).read_bytes()
+
+
+def test_it_learns(root: Path) -> None:
+    """A few patches, learnt by heart: beyond Lanczos, in both loss phases."""
+    recipe = read_recipe(root / "tiny.toml")
+    state = loop.start(recipe, torch.device("cpu"))
+    optim = Optim(batch=4, crop=16, rate=5e-3, warm_up=10, ema=0.9)
+    low, high = loop.patches(
+        read_shards(root / "shards", "train"), optim, 0, 2, torch.device("cpu")
+    )
+    gains = []
+    for done in [0.3] * 150 + [0.9] * 50:
+        gains.append(loop.step(state, low, high, optim, done)[1])
+        state.iteration += 1
+    assert abs(gains[0]) < 0.5, "an untrained network adds next to nothing"
+    assert gains[150] > 0.7
+    assert gains[-1] > gains[150], "squared error is what PSNR measures"
+    # The average follows, behind the weights but with them.
+    base = planes.resample(low, (32, 32))
+    with torch.no_grad():
+        error = (base + state.average.fold()(low) - high)[..., 4:-4, 4:-4].square().mean()
+    assert error < 0.9 * (base - high)[..., 4:-4, 4:-4].square().mean()
+
+
+def test_a_run_can_start_from_shipped_weights(root: Path, tmp_path: Path) -> None:
+    train(root / "tiny.toml", tmp_path, work_dir=work(root, tmp_path / "w"))
+    net, _ = load_model(tmp_path / "tiny.safetensors")
+    recipe = tmp_path / "second.toml"
+    recipe.write_text(RECIPE.replace('"tiny"', f'"second"\ninit = "{tmp_path}/tiny.safetensors"'))
+    state = loop.start(read_recipe(recipe), torch.device("cpu"))
+    x = torch.rand(1, 1, 12, 12)
+    with torch.no_grad():
+        assert (state.net(x) - net(x)).abs().max() < 1e-5
+    recipe.write_text(recipe.read_text().replace("channels = 4", "channels = 8"))
+    with pytest.raises(
+        TrainError, match=r"\[network\]: init: expected 8 x 1, x2, got tiny with 4 x 1"
+    ):
+        loop.start(read_recipe(recipe), torch.device("cpu"))
+
+
+def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(
+    root: Path, tmp_path: Path
+) -> None:
+    recipe = read_recipe(root / "tiny.toml")
+    state = loop.start(recipe, torch.device("cpu"))
+    path = tmp_path / "checkpoint.pt"
+    loop.save_checkpoint(path, state, recipe)
+    good = path.read_bytes()
+    with torch.no_grad():
+        state.net.tail.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(TrainError, match="last good checkpoint is kept: lower"):
+        loop.save_checkpoint(path, state, recipe)
+    assert path.read_bytes() == good
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        RECIPE.replace("iterations = 12", "iterations = 60").replace("seconds = 0", "seconds = 60")
+    )
+    monkeypatch.setattr(loop, "step", lambda *_: (torch.tensor(float("nan")), 0.0))
+    with pytest.raises(TrainError, match="the loss became nan before iteration 50"):
+        train(recipe, tmp_path, work_dir=work(root, tmp_path / "w"))
+
+
+def test_a_checkpoint_of_another_network_is_refused(root: Path, tmp_path: Path) -> None:
+    folder = work(root, tmp_path / "w")
+    train(root / "tiny.toml", tmp_path, work_dir=folder)
+    other = tmp_path / "other.toml"
+    other.write_text(RECIPE.replace("blocks = 1", "blocks = 2"))
+    with pytest.raises(TrainError, match="expected a checkpoint of"):
+        train(other, tmp_path, work_dir=folder)
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainError, match="damaged checkpoint"):
+        train(root / "tiny.toml", tmp_path, work_dir=folder)
+
+
+def test_without_minutes_left_the_checkpoint_is_written_out(root: Path, tmp_path: Path) -> None:
+    folder = work(root, tmp_path / "w")
+    train(root / "tiny.toml", tmp_path / "a", work_dir=folder)
+    card = train(root / "tiny.toml", tmp_path / "b", 0, work_dir=folder)
+    assert card.iterations == 12
+    assert (tmp_path / "a" / "tiny.safetensors").read_bytes() == (
+        tmp_path / "b" / "tiny.safetensors"
+    ).read_bytes()
+
+
+def test_patches_pair_up_and_depend_on_the_iteration_alone(root: Path) -> None:
+    pairs = read_shards(root / "shards", "train")
+    optim = Optim(batch=4, crop=16)
+    low, high = loop.patches(pairs, optim, 3, 2, torch.device("cpu"))
+    assert low.shape == (4, 1, 16, 16)
+    assert high.shape == (4, 1, 32, 32)
+    again = loop.patches(pairs, optim, 3, 2, torch.device("cpu"))
+    assert torch.equal(low, again[0])
+    assert not torch.equal(low, loop.patches(pairs, optim, 4, 2, torch.device("cpu"))[0])
+    # Turned together: the truth averaged over 2x2 looks like the input, and like no flip of it.
+    small = torch.nn.functional.avg_pool2d(high, 2)
+    assert (small - low).square().mean() < 0.2 * (small - low.flip(-1)).square().mean()
+    assert (small - low).square().mean() < 0.2 * (small - low.mT).square().mean()
+
+
+def test_the_schedule_warms_up_and_ends_near_zero() -> None:
+    optim = Optim(rate=1e-3, warm_up=100)
+    assert learning_rate(optim, 0, 0.0) == pytest.approx(1e-5, rel=0.02)
+    assert learning_rate(optim, 100, 0.0) == pytest.approx(1e-3)
+    assert learning_rate(optim, 5000, 0.5) == pytest.approx(0.5e-3, rel=0.01)
+    assert learning_rate(optim, 9999, 1.0) == pytest.approx(1e-6)

@@ -1,0 +1,140 @@
+"""Packed pairs: what they hold, that they can be trusted, that a source is on one side only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clean import RECIPE, pool
+
+from restore import planes
+from restore.errors import TrainError
+from restore.train.codecs import decode
+from restore.train.recipe import read_recipe
+from restore.train.shards import make_shards, read_shards
+from restore.train.sources import Library, find_sources
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with its shards made, in <root>/shards."""
+    root = tmp_path_factory.mktemp("pool")
+    make_shards(read_recipe(pool(root)), root, root / "shards", workers=1)
+    return root
+
+
+def test_sources_are_split_by_name(made: Path) -> None:
+    train, held = find_sources(read_recipe(made / "tiny.toml").data, made)
+    assert [s.name for s in train] == ["clips/pan.avi", "stills/one.png", "stills/two.png"]
+    assert [s.name for s in held] == ["clips/held.avi", "stills/held.png"]
+    for kind, names in (("train", {s.name for s in train}), ("val", {s.name for s in held})):
+        for part in read_shards(made / "shards", kind).samples:
+            for sample in part:
+                sequence = sample["sequence"]
+                assert {sequence["source"], sequence.get("layer", sequence["source"])} <= names
+
+
+def test_a_sample_is_its_frames_and_the_truth_of_the_middle_one(made: Path, tmp_path: Path) -> None:
+    shards = read_shards(made / "shards", "val")
+    assert len(shards) == 10
+    assert shards.lr[0].shape == (10, 5, 32, 32)
+    assert shards.hr[0].shape == (10, 64, 64)
+    for low, high, sample in zip(shards.lr[0], shards.hr[0], shards.samples[0], strict=True):
+        up = planes.resample(low[2:3, None].float(), (64, 64))[0, 0]
+        error = {
+            shift: (up.roll(shift, (0, 1)) - high.float())[8:-8, 8:-8].square().mean().item()
+            for shift in ((0, 0), (0, 2), (2, 0), (0, -2), (-2, 0))
+        }
+        assert min(error, key=lambda s: error[s]) == (0, 0), sample
+
+
+def test_the_encoded_file_of_a_sequence_is_kept(made: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    shards = read_shards(made / "shards", "val")
+    stream = load_file(made / "shards" / "val-000.safetensors")["stream"].numpy()
+    samples = shards.samples[0]
+    index = [s["sequence"]["category"] for s in samples].index("rv20")
+    sample = samples[index]
+    sequence = sample["sequence"]
+    assert sequence["steps"][0]["codec"] == "mpeg1video"
+    assert all(step["bits_per_pixel"] > 0 and "-g" in step["argv"] for step in sequence["steps"])
+    start, length = sequence["stream"]
+    path = tmp_path / f"last.{sequence['container']}"
+    path.write_bytes(stream[start : start + length].tobytes())
+    low = shards.lr[0][index].numpy()
+    # The frame size is the source's: 96 x 96 in high resolution.
+    frames = decode(path, (48, 48))
+    y, x, t = sample["y"], sample["x"], sample["frame"]
+    np.testing.assert_array_equal(frames[t, y : y + 32, x : x + 32], low[2])
+
+
+def test_shards_do_not_depend_on_interruptions(made: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(made / "tiny.toml")
+    out = tmp_path / "shards"
+    make_shards(recipe, made, out, workers=1)
+    again = out / "train-001.safetensors"
+    first = again.read_bytes()
+    assert first == (made / "shards" / "train-001.safetensors").read_bytes()
+    again.with_suffix(".json").unlink()  # as if it had been cut short
+    said: list[str] = []
+    make_shards(recipe, made, out, workers=1, progress=said.append)
+    assert [line.split(":")[0] for line in said] == ["train-001"]
+    assert again.read_bytes() == first
+
+
+def test_shards_of_another_recipe_are_not_mixed_in(made: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(RECIPE.replace("keep = 2", "keep = 3"))
+    with pytest.raises(TrainError, match="holds shards of another"):
+        make_shards(read_recipe(other), made, made / "shards", workers=1)
+
+
+def test_a_damaged_shard_is_named(made: Path, tmp_path: Path) -> None:
+    for name in ("train-000.json", "train-000.safetensors"):
+        (tmp_path / name).write_bytes((made / "shards" / name).read_bytes())
+    data = tmp_path / "train-000.safetensors"
+    data.write_bytes(data.read_bytes()[:-10])
+    with pytest.raises(TrainError, match=r"train-000\.json: damaged shard"):
+        read_shards(tmp_path, "train")
+    with pytest.raises(TrainError, match="no val-"):
+        read_shards(tmp_path, "val")
+
+
+def test_missing_folders_and_useless_patterns_are_named(tmp_path: Path) -> None:
+    path = pool(tmp_path, RECIPE.replace('"stills/held*", "clips/held*"', '"nothing*"'))
+    with pytest.raises(TrainError, match="hold_out matches no source"):
+        find_sources(read_recipe(path).data, tmp_path)
+    empty = tmp_path / "empty"
+    with pytest.raises(TrainError) as caught:
+        find_sources(read_recipe(path).data, empty)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        str(empty / "clips"),
+        str(empty / "stills"),
+    ]
+
+
+def test_moving_stills_move_and_stay_sharp(made: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(made / "tiny.toml")
+    stills = [s for s in find_sources(recipe.data, made)[0] if s.still]
+    library = Library(recipe.data, tmp_path)
+    moved = 0
+    for seed in range(8):
+        frames, record = library.sequence(stills, np.random.default_rng(seed))
+        assert frames.shape[0] == 5
+        assert min(frames.shape[1:]) >= 64
+        assert not frames.shape[1] % 32
+        assert not frames.shape[2] % 32
+        assert record["source"].startswith("stills/")
+        moved += bool(np.abs(frames[0] - frames[-1]).mean() > 1)
+    assert moved >= 4
+
+
+def test_the_index_is_plain_json(made: Path) -> None:
+    index = json.loads((made / "shards" / "train-000.json").read_text())
+    assert index["failed"] == []
+    assert {"frame", "y", "x", "sequence"} == set(index["samples"][0])
+    assert torch.tensor([s["y"] % 16 for s in index["samples"]]).eq(0).all(), "macroblock grid"
