@@ -47,9 +47,9 @@ class Stage(Options, ABC):
         """Files, such as weights, whose content decides the picture. Raises ModelError."""
         return ()
 
-    def load(self, source: VideoFormat, device: torch.device) -> None:
-        """Put weights on `device`. Called once, in the process that will run `process`.
-        Raises ModelError."""
+    def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
+        """Put weights on `device`; a network may use `threads` CPU threads. Called once, in the process that
+        will run `process`. Raises ModelError."""
 
     def reset(self) -> None:
         """Forget everything: the next clip starts a new scene."""

@@ -60,7 +60,7 @@ class Worker:
         self._steps = [(entry.build(), entry.where) for entry in spec.stages]
         self._reach = sum(stage.window.past for stage, _ in self._steps)
         for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
-            stage.load(fmt, device)
+            stage.load(fmt, device, threads)
 
     def __call__(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
         """Integer codes in, integer codes out; the same frames, in order."""

@@ -60,7 +60,7 @@ def model_names() -> list[str]:
 def load_model(name_or_path: str | Path) -> tuple[PlainSR, ModelCard]:
     """A shipped model by name, or weights by path (with their card beside them): (network in float32 and eval
     mode on the CPU, its card). ModelError says what is missing, damaged or of another shape."""
-    path = _find(name_or_path)
+    path = model_path(name_or_path)
     card = read_card(path.with_suffix(".toml"))
     try:
         data = path.read_bytes()
@@ -128,7 +128,8 @@ def save_model(net: PlainSR, card: ModelCard, folder: Path) -> ModelCard:
     return card
 
 
-def _find(name_or_path: str | Path) -> Path:
+def model_path(name_or_path: str | Path) -> Path:
+    """The safetensors file of a shipped model's name, or of a path. ModelError if there is none."""
     text = str(name_or_path)
     if text.endswith(".safetensors") or "/" in text or "\\" in text:
         path = Path(name_or_path).with_suffix(".safetensors")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from pydantic import Field, PrivateAttr
-from torch import Tensor, nn
+from torch import Tensor
 
 from restore.errors import ModelError
+from restore.nets.engine import Engine, make_engine
+from restore.nets.files import load_model, model_path, read_card
 from restore.planes import chroma_shift, resample
 from restore.stage import Stage
 from restore.video import FrameBatch, Planes, VideoFormat
@@ -18,28 +22,29 @@ class Upscale(Stage):
     factor: int = Field(2, ge=1, le=4)
     """Times as wide and as high; a network must have been made for it."""
 
-    _net: nn.Module | None = PrivateAttr(None)
+    _engine: Engine | None = PrivateAttr(None)
 
     def output_format(self, source: VideoFormat) -> VideoFormat:
+        if self.model != "lanczos":
+            scale = read_card(model_path(self.model).with_suffix(".toml")).scale
+            if scale != self.factor:
+                raise ModelError(
+                    f"factor: expected {scale}, the scale of {self.model!r}, got {self.factor}"
+                )
         return source.scaled(self.factor)
 
-    def load(self, source: VideoFormat, device: torch.device) -> None:
-        if self.model == "lanczos":
-            return
-        from restore.nets.files import load_model
+    def assets(self) -> tuple[Path, ...]:
+        return () if self.model == "lanczos" else (model_path(self.model),)
 
-        net, card = load_model(self.model)
-        if card.scale != self.factor:
-            raise ModelError(
-                f"upscale: factor: expected {card.scale}, the scale of model {self.model!r}, got {self.factor}"
-            )
-        self._net = net.to(device).eval()
+    def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
+        if self.model != "lanczos":
+            self._engine = make_engine(load_model(self.model)[0], device, threads)
 
     def process(self, clip: FrameBatch) -> Planes:
         shapes = self.output_format(clip.format).plane_shapes()
         luma = resample(clip.planes[0], shapes[0])
-        if self._net is not None:
-            luma = luma + self._net(clip.planes[0].float()).to(luma.dtype)
+        if self._engine is not None:
+            luma = luma + self._engine(clip.planes[0]).to(luma.dtype)
         return (
             luma,
             *(

@@ -1,0 +1,131 @@
+"""One way to run a network, whatever runs it: OpenVINO or PyTorch on a CPU, PyTorch on CUDA.
+
+The float32 result of PyTorch is the reference the others are tested against. Only the residual passes through the
+network, so the skip is exact in every back end. On a CPU each frame is one job for one thread and several jobs are
+in flight: measured on two cores without AMX, that is faster than two threads on one frame and does not stall when
+decoder and encoder take a core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restore.nets.plain import MEAN, PlainSR
+
+Engine = Callable[[Tensor], Tensor]
+"""Nominal luma (T, 1, h, w) float -> residual (T, 1, scale*h, scale*w) float32 on the same device."""
+
+
+def make_engine(net: PlainSR, device: torch.device, threads: int) -> Engine:
+    """The fastest back end for `net` that is installed here."""
+    if device.type == "cpu" and find_spec("openvino") is not None:
+        return OpenVinoEngine(net, threads)
+    return TorchEngine(net, device, threads)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """fp16 on CUDA; bf16 where a CPU multiplies it (AMX, AVX512-BF16); elsewhere it is emulated, so float32."""
+    if device.type == "cuda":
+        return torch.float16
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+class TorchEngine:
+    """PyTorch, channels last, in the device's fast type. Raises nothing of its own."""
+
+    def __init__(self, net: nn.Module, device: torch.device, threads: int) -> None:
+        self._dtype, self._device, self._threads = fast_dtype(device), device, threads
+        self._net = net.to(device=device, dtype=self._dtype)
+        for module in self._net.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, luma: Tensor) -> Tensor:
+        before = torch.get_num_threads()
+        if self._device.type == "cpu":
+            torch.set_num_threads(self._threads)
+        try:
+            # One frame at a time on a CPU: activations of several would not stay in its caches.
+            step = 1 if self._device.type == "cpu" else len(luma)
+            parts = [
+                self._net(part.to(self._dtype).contiguous(memory_format=torch.channels_last))
+                for part in torch.split(luma, step)
+            ]
+            return torch.cat(parts).float()
+        finally:
+            if self._device.type == "cpu":
+                torch.set_num_threads(before)
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU: bf16 where the CPU has it, else float32. Compiled once per frame size."""
+
+    def __init__(self, net: PlainSR, threads: int) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self._threads = threads
+        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._hint = "bf16" if "BF16" in able else "f32"
+        self._model = _openvino_graph(net)
+        self._queues: dict[tuple[int, int], Any] = {}
+
+    def _queue(self, height: int, width: int) -> Any:
+        import openvino
+
+        if (height, width) not in self._queues:
+            self._model.reshape([1, 1, height, width])
+            settings = {
+                "INFERENCE_PRECISION_HINT": self._hint,
+                "NUM_STREAMS": str(self._threads),
+                "INFERENCE_NUM_THREADS": str(self._threads),
+                "ENABLE_CPU_PINNING": False,
+            }
+            compiled = self._core.compile_model(self._model, "CPU", settings)
+            queue = openvino.AsyncInferQueue(compiled, self._threads)
+            queue.set_callback(_keep)
+            self._queues[height, width] = queue
+        return self._queues[height, width]
+
+    def __call__(self, luma: Tensor) -> Tensor:
+        queue = self._queue(*luma.shape[-2:])
+        frames = luma.float().contiguous().numpy()
+        kept: list[Tensor | None] = [None] * len(frames)
+        for number in range(len(frames)):
+            queue.start_async({0: frames[number : number + 1]}, (kept, number))
+        queue.wait_all()
+        return torch.cat([part for part in kept if part is not None])
+
+
+def _openvino_graph(net: PlainSR) -> Any:
+    """`net` as an OpenVINO model, operator by operator: the general converter reports its use over the
+    network."""
+    import openvino
+    from openvino import opset13 as ops
+
+    def constant(tensor: Tensor) -> Any:
+        return ops.constant(tensor.detach().float().cpu().numpy())
+
+    def convolve(x: Any, conv: nn.Conv2d) -> Any:
+        bias = conv.bias if conv.bias is not None else torch.zeros(conv.out_channels)
+        done = ops.convolution(x, constant(conv.weight), [1, 1], [1, 1], [1, 1], [1, 1])
+        return ops.add(done, constant(bias.view(1, -1, 1, 1)))
+
+    luma = ops.parameter([1, 1, -1, -1], dtype=openvino.Type.f32)
+    x = ops.subtract(luma, ops.constant([[[[MEAN]]]], dtype=openvino.Type.f32))
+    for conv in (net.head, *net.layers()):
+        x = ops.relu(convolve(x, conv))
+    residual = ops.depth_to_space(convolve(x, net.tail), "depth_first", net.scale)
+    return openvino.Model([residual], [luma], "PlainSR")
+
+
+def _keep(request: Any, place: tuple[list[Tensor | None], int]) -> None:
+    """Copy a result out of the memory that the next job will use."""
+    kept, number = place
+    kept[number] = torch.from_numpy(request.get_output_tensor(0).data.copy())
