@@ -174,3 +174,16 @@ def test_the_module_runs_and_its_exit_code_arrives() -> None:
 
 def test_stage_reference_is_current(restore: Restore) -> None:
     assert (ROOT / "docs" / "stages.md").read_text() == restore("stages", "--markdown").stdout
+
+
+def test_a_part_with_converted_sound_is_exact(
+    clip: Path, tmp_path: Path, restore: Restore
+) -> None:
+    done = restore(
+        *("run", "lanczos_x2", clip, "out.mkv", "--start", "0.2", "--end", "0.6"),
+        *("--set=output.preset=ultrafast", "--set=output.audio=flac"),
+    )
+    assert done.returncode == 0, done.stderr
+    command = [FFMPEG, "-v", "error", "-i", tmp_path / "out.mkv", "-map", "0:a", "-f", "s16le", "-"]
+    sound = subprocess.run(command, capture_output=True, check=True).stdout
+    assert len(sound) / 2 == 0.4 * 44100

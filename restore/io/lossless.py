@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import av
@@ -21,7 +22,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from restore.io.reader import Report, open_input, packets_of
-from restore.io.source import Source
+from restore.io.source import Source, Span
 
 MAX_GAP = Fraction(40, 1000)
 """Seconds the stamps may run ahead of the sample count."""
@@ -132,6 +133,20 @@ def timed_samples(
                 yield start, np.zeros((silence, channels), np.int32)
         written += len(samples)
         yield start, samples
+
+
+def cut_samples(
+    timed: Iterable[tuple[Fraction | None, Samples]], rate: int, span: Span
+) -> Iterator[tuple[Fraction | None, Samples]]:
+    """The samples inside `span`, to the sample; the first one's time is exact."""
+    done = 0
+    for start, samples in timed:
+        begin = (start or Fraction(0)) + Fraction(done, rate)
+        done += len(samples)
+        low = max(0, ceil((span.start - begin) * rate))
+        high = len(samples) if span.end is None else ceil((span.end - begin) * rate)
+        if low < min(high, len(samples)):
+            yield begin + Fraction(low, rate), samples[low : max(high, 0)]
 
 
 def open_lossless(codec: AudioCodecContext, rate: int, channels: int, sample_format: str) -> None:

@@ -30,14 +30,15 @@ from restore.io.audio import StreamAction, StreamPlan
 from restore.io.encode import START
 from restore.io.lossless import (
     SoundCount,
+    cut_samples,
     encode_samples,
     open_lossless,
     sound_frames,
     timed_samples,
 )
 from restore.io.matroska import PLACEHOLDER, finish_header
-from restore.io.reader import open_input, packets_of
-from restore.io.source import Source
+from restore.io.reader import begins_inside, open_input, packets_of
+from restore.io.source import Source, Span
 from restore.io.tags import siting_name, stated_siting
 from restore.io.text import decode_text
 from restore.io.trial import MUXER_OPTIONS
@@ -55,13 +56,19 @@ _QUICKTIME = {"movflags": "+faststart", "movie_timescale": "90000"}
 
 
 def join(
-    segments: Sequence[Path], source: Source, plan: StreamPlan, out: Path, fmt: VideoFormat
+    segments: Sequence[Path],
+    source: Source,
+    plan: StreamPlan,
+    out: Path,
+    fmt: VideoFormat,
+    span: Span | None = None,
 ) -> tuple[str, ...]:
     """One video stream of all segments' packets (in order), interleaved with the source's other streams
-    as `plan` says, written to `out` as plan.container. `fmt` is the encoded format. Returns what the log
-    should say of the sound. Raises OutputError."""
+    as `plan` says, written to `out` as plan.container. `fmt` is the encoded format; `span` the part of the
+    source that the segments hold: converted sound is cut to the sample, copied streams to whole packets.
+    Returns what the log should say of the sound. Raises OutputError."""
     clock = _Clock(segments, fmt)
-    origin = origin_of(source, Fraction(clock.first) * fmt.time_base)
+    origin = origin_of(source, Fraction(clock.first) * fmt.time_base, span)
     counts: list[tuple[int, SoundCount]] = []
     try:
         with ExitStack() as open_files:
@@ -71,17 +78,19 @@ def join(
             )
             first = open_files.enter_context(av.open(str(segments[0]), "r"))
             file = open_files.enter_context(open_input(source.path))
-            _describe(target, file, source, plan, origin)
+            _describe(target, file, source, plan, origin, span)
             video = _add_video(target, first.streams.video[0], fmt)
             others = [_add_other(target, file, action) for action in plan.kept()]
             target.start_encoding()
             flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
-            flows.append(_copied_packets(file, plan, others, origin))
+            flows.append(_copied_packets(file, plan, others, origin, span))
             for stream, action in zip(others, plan.kept(), strict=True):
                 if action.action == "convert":
                     count = SoundCount()
                     counts.append((action.index, count))
-                    flows.append(_converted_packets(source, action.index, stream, count, origin))
+                    flows.append(
+                        _converted_packets(source, action.index, stream, count, origin, span)
+                    )
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
         if plan.container == "matroska":
@@ -168,6 +177,7 @@ def _describe(
     source: Source,
     plan: StreamPlan,
     origin: Fraction,
+    span: Span | None,
 ) -> None:
     """Metadata and chapters of the container."""
     technical = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
@@ -177,11 +187,15 @@ def _describe(
     chapters = file.chapters() if plan.chapters else []
     for chapter in chapters:
         base = Fraction(chapter["time_base"] or 1)
+        if span is not None and span.end is not None:
+            chapter["end"] = min(chapter["end"], round(span.end / base))
         chapter["start"] = max(0, chapter["start"] - round(origin / base))
         chapter["end"] = max(chapter["start"] + 1, chapter["end"] - round(origin / base))
         chapter["metadata"] = {
             k: decode_text(v.encode("latin-1")) for k, v in chapter["metadata"].items()
         }
+    if span is not None:
+        chapters = [c for c in chapters if c["end"] > c["start"] + 1]
     target.set_chapters(chapters)
 
 
@@ -263,7 +277,11 @@ def _video_packets(
 
 
 def _copied_packets(
-    file: InputContainer, plan: StreamPlan, others: Sequence[Stream], origin: Fraction
+    file: InputContainer,
+    plan: StreamPlan,
+    others: Sequence[Stream],
+    origin: Fraction,
+    span: Span | None,
 ) -> Iterator[Timed]:
     """The source's own packets, in file order."""
     copies = {
@@ -275,7 +293,7 @@ def _copied_packets(
         return
     streams = [file.streams[index] for index in copies]
     for packet in packets_of(file, streams, lambda *_: None):
-        if packet.size:
+        if packet.size and (span is None or begins_inside(packet, span)):
             yield from copies[packet.stream_index].moved(packet)
 
 
@@ -310,12 +328,19 @@ class _Copy:
 
 
 def _converted_packets(
-    source: Source, index: int, stream: Stream, count: SoundCount, origin: Fraction
+    source: Source,
+    index: int,
+    stream: Stream,
+    count: SoundCount,
+    origin: Fraction,
+    span: Span | None,
 ) -> Iterator[Timed]:
     sound = cast(AudioStream, stream)
     rate, channels = sound.codec_context.sample_rate, sound.codec_context.channels
     frames = sound_frames(source, index, lambda *_: None)
     timed = timed_samples(frames, rate, channels, count)
+    if span is not None:
+        timed = cut_samples(timed, rate, span)
     for packet in encode_samples(sound.codec_context, timed, origin):
         packet.stream = sound
         yield (packet.pts or 0) * Fraction(packet.time_base), sound.index, packet

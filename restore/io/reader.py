@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 from av.container import InputContainer
@@ -15,6 +16,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from restore.errors import InputError
+from restore.io.source import Span
 
 ReadFault = Literal["packet", "demux"]
 """packet: the decoder refused one; demux: the container is broken."""
@@ -129,3 +131,9 @@ def packets_of(
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def begins_inside(packet: Packet[Any], span: Span) -> bool:
+    """Whether a packet's time lies in `span`; one without a time does not."""
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return stamp is not None and span.holds(stamp * Fraction(packet.time_base))

@@ -64,6 +64,18 @@ class OtherStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a file, in seconds on its container's clock; `start` becomes 0 in the output."""
+
+    start: Fraction
+    end: Fraction | None = None
+    """Excluded; None: to the end of the file."""
+
+    def holds(self, time: Fraction) -> bool:
+        return time >= self.start and (self.end is None or time < self.end)
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What `probe` found. Nothing in it was taken on trust where a frame could be asked."""
 

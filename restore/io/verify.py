@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 from restore.color import Matrix, Primaries, Transfer
 from restore.errors import OutputError
 from restore.io.audio import StreamAction, StreamPlan
-from restore.io.lossless import SoundCount, sound_frames, timed_samples
-from restore.io.reader import open_input, packets_of
-from restore.io.source import Source
+from restore.io.lossless import SoundCount, cut_samples, sound_frames, timed_samples
+from restore.io.reader import begins_inside, open_input, packets_of
+from restore.io.source import Source, Span
 
 TOLERANCE_MS = Fraction(1)
 """Matroska rounds times to milliseconds, a caller may have too."""
@@ -45,19 +45,23 @@ class VerifyReport:
         return [*lines, *self.notes]
 
 
-def origin_of(source: Source, first_frame: Fraction) -> Fraction:
+def origin_of(source: Source, first_frame: Fraction, span: Span | None) -> Fraction:
     """Seconds on the source's clock that are 0 in the output; `first_frame` as repaired."""
-    return min(source.start, first_frame)
+    return min(source.start, first_frame) if span is None else span.start
 
 
 def verify(
-    out: Path, expected_pts_ms: Sequence[Fraction | int], source: Source, plan: StreamPlan
+    out: Path,
+    expected_pts_ms: Sequence[Fraction | int],
+    source: Source,
+    plan: StreamPlan,
+    span: Span | None = None,
 ) -> VerifyReport:
     """Decode `out` and compare: `expected_pts_ms` are the frames' times on the source's clock, as
-    decoded and repaired. Every stream of `plan` must be there, each sound start within a millisecond,
+    decoded and repaired; `span` is the part of the source that `out` holds. Every stream of `plan` must be there, each sound start within a millisecond,
     every sample counted. Raises OutputError with every mismatch."""
     problems: list[str] = []
-    origin_ms = origin_of(source, Fraction(expected_pts_ms[0]) / 1000) * 1000
+    origin_ms = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span) * 1000
     with open_input(out) as file:
         if len(file.streams) != 1 + len(plan.kept()):
             problems.append(f"expected {1 + len(plan.kept())} streams, found {len(file.streams)}")
@@ -68,7 +72,7 @@ def verify(
     for number, action in enumerate(plan.kept(), start=1):
         if action.kind == "audio":
             found = _sound_of(out, number)
-            wanted = _wanted_sound(source, plan, action, origin_ms)
+            wanted = _wanted_sound(source, plan, action, origin_ms, span)
             samples[number] = found[1]
             offsets += _compare_sound(number, found, wanted, problems)
     if problems:
@@ -136,8 +140,8 @@ Sound = tuple[Fraction | None, int]
 """(milliseconds of the first sample, samples per channel)."""
 
 
-def _sound_of(path: Path, index: int) -> Sound:
-    """Of a stream as a player would decode it."""
+def _sound_of(path: Path, index: int, span: Span | None = None) -> Sound:
+    """Of a stream as a player would decode it; with `span`, of its packets that begin inside."""
     start: Fraction | None = None
     count = 0
     with open_input(path) as file:
@@ -145,6 +149,8 @@ def _sound_of(path: Path, index: int) -> Sound:
         if not isinstance(stream, AudioStream):
             return None, 0
         for packet in packets_of(file, [stream], lambda *_: None):
+            if span is not None and packet.size and not begins_inside(packet, span):
+                continue
             try:
                 frames = stream.codec_context.decode(packet)
             except av.FFmpegError:
@@ -157,14 +163,18 @@ def _sound_of(path: Path, index: int) -> Sound:
 
 
 def _wanted_sound(
-    source: Source, plan: StreamPlan, action: StreamAction, origin_ms: Fraction
+    source: Source,
+    plan: StreamPlan,
+    action: StreamAction,
+    origin_ms: Fraction,
+    span: Span | None,
 ) -> Sound:
     """What the source holds, on the output's clock, silence that is put in included."""
     rate = next(a.rate for a in source.audio if a.index == action.index)
     if action.action == "copy":
-        start, count = _sound_of(source.path, action.index)
+        start, count = _sound_of(source.path, action.index, span)
     else:
-        start, count = _sound_converted(source, action.index)
+        start, count = _sound_converted(source, action.index, span)
     if start is None:
         return None, count + action.extra
     start -= origin_ms + Fraction(action.extra * 1000, rate)
@@ -175,11 +185,12 @@ def _wanted_sound(
     return start, count
 
 
-def _sound_converted(source: Source, index: int) -> Sound:
+def _sound_converted(source: Source, index: int, span: Span | None) -> Sound:
     known = next(a for a in source.audio if a.index == index)
     frames = sound_frames(source, index, lambda *_: None)
     start, count = None, 0
-    for begin, samples in timed_samples(frames, known.rate, known.channels, SoundCount()):
+    timed = timed_samples(frames, known.rate, known.channels, SoundCount())
+    for begin, samples in timed if span is None else cut_samples(timed, known.rate, span):
         if start is None and begin is not None:
             start = begin * 1000
         count += len(samples)

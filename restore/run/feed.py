@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fractions import Fraction
 
 from restore.index import Index, Segment
+from restore.io.source import Span
 from restore.video import FrameBatch
 
 
@@ -67,24 +67,19 @@ def _inside(batch: FrameBatch, first: int, stop: int) -> Iterator[FrameBatch]:
         yield batch[low:high]
 
 
-def trim(
-    batches: Iterable[FrameBatch], start: Fraction | None, end: Fraction | None
-) -> Iterator[FrameBatch]:
-    """Frames shown from `start` up to `end` (seconds after the first frame), renumbered from 0; their times
-    stay on the source's clock. Without either, the batches as they are."""
-    if start is None and end is None:
-        yield from batches
-        return
-    first: int | None = None
+def trim(batches: Iterable[FrameBatch], span: Span | None) -> Iterator[FrameBatch]:
+    """Frames whose time lies in `span`, renumbered from 0; their times stay as they are."""
     count = 0
     for batch in batches:
-        first = batch.frames[0].pts if first is None else first
-        times = [(f.pts - first) * batch.format.time_base for f in batch.frames]
-        keep = [i for i, t in enumerate(times) if t >= (start or 0) and (end is None or t < end)]
+        if span is None:
+            yield batch
+            continue
+        times = [f.pts * batch.format.time_base for f in batch.frames]
+        keep = [i for i, time in enumerate(times) if span.holds(time)]
         if keep:
             part = batch[keep[0] : keep[-1] + 1]
             frames = tuple(replace(f, index=count + i) for i, f in enumerate(part.frames))
             count += len(frames)
             yield replace(part, frames=frames)
-        if end is not None and times[-1] >= end:
+        if span.end is not None and times[-1] >= span.end:
             return

@@ -21,6 +21,7 @@ from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.mux import VerifyReport, join, verify
 from restore.io.probe import Source, probe
+from restore.io.source import Span
 from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
 from restore.run.journal import Journal, hash_all, hash_file, parts_dir
@@ -179,10 +180,20 @@ def _subject(prepared: Prepared) -> dict[str, Any]:
     }
 
 
+def _span(prepared: Prepared) -> Span | None:
+    """The part of the file asked for, counted from its first frame."""
+    job, video = prepared.job, prepared.source.video
+    if job.start is None and job.end is None:
+        return None
+    first = video.start_pts * video.format.time_base
+    return Span(first + (job.start or 0), None if job.end is None else first + job.end)
+
+
 class _Run:
     def __init__(self, prepared: Prepared, journal: Journal, listener: Listener) -> None:
         self.prepared, self.journal, self.listener = prepared, journal, listener
         self.source, self.spec = prepared.source, prepared.job.spec
+        self.span = _span(prepared)
         self.log = DecodeLog()
         self.index = journal.load_index() or Index(self.source.video.format.time_base)
         self.stages: dict[str, float] = {}
@@ -218,10 +229,9 @@ class _Run:
         return int(terms["threads"])
 
     def _decode(self, quantisers: bool, log: DecodeLog | None = None) -> Iterator[FrameBatch]:
-        job = self.prepared.job
         size = 4 if self.prepared.device.type == "cpu" else 16
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
-        return trim(batches, job.start, job.end)
+        return trim(batches, self.span)
 
     def _segments(self) -> Iterator[Segment]:
         batches = self._decode(quantisers=False, log=self.log)
@@ -305,8 +315,11 @@ class _Run:
         self.listener.note("joining segments and streams")
         joined = self.journal.folder / f"joined{job.output.suffix}"
         base, plan = index.time_base, self.prepared.streams
-        join(files, self.source, plan, joined, self.prepared.output)
-        verified = verify(joined, [p * base * 1000 for p in index.pts], self.source, plan)
+        sound = join(files, self.source, plan, joined, self.prepared.output, self.span)
+        for line in sound:
+            self.listener.note(line)
+        times = [p * base * 1000 for p in index.pts]
+        verified = verify(joined, times, self.source, plan, self.span)
         size = joined.stat().st_size
         joined.replace(job.output)
         self.journal.remove()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from restore.index import Index, Segment
+from restore.io.source import Span
 from restore.run.feed import Feed, trim
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 
@@ -71,15 +72,20 @@ def test_memory_does_not_grow(index: Index) -> None:
 
 
 def test_trim_renumbers_and_keeps_the_time() -> None:
-    kept = [(f.index, f.pts) for b in trim(batches(), Fraction(1), Fraction(2)) for f in b.frames]
+    part = trim(batches(), Span(Fraction("1.005"), Fraction("2.005")))
+    kept = [(f.index, f.pts) for b in part for f in b.frames]
     assert kept == [(i, 1005 + i * 40) for i in range(25)]
 
 
 def test_trim_between_frames() -> None:
-    kept = [f.pts for b in trim(batches(), Fraction(99, 100), None) for f in b.frames]
+    kept = [f.pts for b in trim(batches(), Span(Fraction("0.99"))) for f in b.frames]
     assert kept[:2] == [1005, 1045]
     assert len(kept) == 75
 
 
 def test_trim_beyond_the_end_is_empty() -> None:
-    assert list(trim(batches(), Fraction(1000), None)) == []
+    assert list(trim(batches(), Span(Fraction(1000)))) == []
+
+
+def test_no_span_is_everything() -> None:
+    assert sum(len(b) for b in trim(batches(), None)) == 100
