@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -14,23 +15,21 @@ from restore.errors import OutputError
 from restore.io.encoder import PRESETS, configure, generic_options, open_encoder, private_options
 from restore.io.output import CONTAINERS, OutputOptions, find_format, unknown_container
 from restore.options import hint
-from restore.video import VideoFormat
+from restore.video import Chroma, VideoFormat
 
 _KNOWN = ("libx264", "libx265", "libsvtav1", "ffv1")
 
 
 def check_output(options: OutputOptions, fmt: VideoFormat, out_path: Path) -> list[str]:
     """Every reason why a chain that ends in `fmt` cannot be written to `out_path` so, each
-    'output: key: expected, got; what to try'. Opens the encoder to be sure, encodes nothing."""
+    'key: expected, got; what to try'. Opens the encoder to be sure, encodes nothing."""
     problems: list[str] = []
     container = CONTAINERS.get(out_path.suffix.lower())
     if container is None:
         problems.append(unknown_container(out_path))
     if options.codec not in _video_encoders():
         near = hint(options.codec, _KNOWN)
-        return [*problems, f"output: codec: expected a video encoder, got {options.codec!r}{near}"]
-    if container and options.codec not in _supported(container):
-        problems.append(_cannot_hold(options.codec, container))
+        return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
     _check_free_options(options, problems)
     target = find_format(options, fmt, problems)
@@ -44,16 +43,14 @@ def _check_preset(options: OutputOptions, problems: list[str]) -> None:
         return
     if options.codec in _KNOWN and options.preset not in PRESETS:
         near = hint(options.preset, PRESETS)
-        problems.append(f"output: preset: expected a preset, got {options.preset!r}{near}")
+        problems.append(f"preset: expected a preset, got {options.preset!r}{near}")
 
 
 def _check_free_options(options: OutputOptions, problems: list[str]) -> None:
     known = private_options(options.codec) | generic_options(options.codec)
     for key in options.options:
         if key not in known:
-            problems.append(
-                f"output: options: {options.codec} has no option {key!r}{hint(key, known)}"
-            )
+            problems.append(f"options: {options.codec} has no option {key!r}{hint(key, known)}")
 
 
 def _try_open(
@@ -65,18 +62,23 @@ def _try_open(
     except OutputError as error:
         problems.append(str(error))
         return
+    if not _holds(container, options, fmt):
+        plain = VideoFormat(64, 64, Chroma.C420, 8, Fraction(1, 25), fmt.color)
+        able = [c for c in _KNOWN if _holds(container, OutputOptions(codec=c), plain)]
+        problems.append(
+            f"codec: {container} cannot hold {options.codec}; try {', '.join(able)}, or an .mkv file"
+        )
+
+
+def _holds(container: str, options: OutputOptions, fmt: VideoFormat) -> bool:
     try:
         with av.open(io.BytesIO(), "w", format=container) as out:
             stream = cast(VideoStream, out.add_stream(options.codec))
             configure(stream.codec_context, options, fmt, threads=1)
             out.start_encoding()
     except (av.FFmpegError, ValueError):
-        problems.append(_cannot_hold(options.codec, container))
-
-
-def _cannot_hold(codec: str, container: str) -> str:
-    able = [c for c in _KNOWN if c in _supported(container) and c != codec]
-    return f"output: codec: {container} cannot hold {codec}; try {', '.join(able)}, or an .mkv file"
+        return False
+    return True
 
 
 @cache
@@ -90,9 +92,3 @@ def _video_encoders() -> frozenset[str]:
         if codec.type == "video" and codec.name == name:
             names.add(name)
     return frozenset(names)
-
-
-@cache
-def _supported(container: str) -> frozenset[str]:
-    with av.open(io.BytesIO(), "w", format=container) as probe:
-        return frozenset(probe.supported_codecs)

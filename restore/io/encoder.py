@@ -86,9 +86,7 @@ def configure(
     """Settings of an encoder that is not open yet. Raises OutputError."""
     name = pixel_format_of(fmt)
     if name is None:
-        raise OutputError(
-            f"output: pixel_format: {fmt.depth}-bit {fmt.chroma} has no name in FFmpeg"
-        )
+        raise OutputError(f"pixel_format: {fmt.depth}-bit {fmt.chroma} has no name in FFmpeg")
     if options.codec == "libsvtav1":
         # It prints to stderr past every logger, and this is its only switch.
         os.environ.setdefault("SVT_LOG", "1")
@@ -108,7 +106,7 @@ def configure(
 def refused(options: OutputOptions, fmt: VideoFormat, error: Exception) -> OutputError:
     """What to tell the user about an encoder that does not open."""
     return OutputError(
-        f"output: {options.codec} refuses {fmt.width}x{fmt.height} {pixel_format_of(fmt)} with "
+        f"{options.codec} refuses {fmt.width}x{fmt.height} {pixel_format_of(fmt)} with "
         f"preset {options.preset!r} and options {options.options}: {error}; try fewer options"
     )
 

@@ -27,7 +27,7 @@ class OutputOptions(Options):
 
     codec: str = "libx264"
     """FFmpeg's name of the encoder: libx264, libx265, libsvtav1, ffv1 (lossless), or another."""
-    crf: float = Field(18, ge=0, le=63)
+    crf: float = Field(default=18, ge=0, le=63)
     """Constant quality of the lossy encoders: lower is better and larger; ffv1 has none."""
     preset: str = "medium"
     """Speed against size: ultrafast to placebo; libsvtav1 also takes its own 0 (slow) to 13 (fast)."""
@@ -53,7 +53,7 @@ def container_of(out_path: Path) -> str:
 def unknown_container(out_path: Path) -> str:
     """The problem with a name whose ending stands for no container."""
     known = ", ".join(CONTAINERS)
-    return f"output: {out_path.name}: expected a name that ends in {known}, got {out_path.suffix!r}"
+    return f"{out_path.name}: expected a name that ends in {known}, got {out_path.suffix!r}"
 
 
 def encoded_format(options: OutputOptions, fmt: VideoFormat) -> VideoFormat:
@@ -63,7 +63,7 @@ def encoded_format(options: OutputOptions, fmt: VideoFormat) -> VideoFormat:
     problems: list[str] = []
     found = find_format(options, fmt, problems)
     if found is None:
-        raise OutputError("\n".join(problems))
+        raise OutputError("\n".join(f"[output]: {p}" for p in problems))
     return found
 
 
@@ -82,7 +82,7 @@ def find_format(
             depth = next((d for d in depths if d >= fmt.depth), depths[-1])
             return replace(fmt, chroma=chroma, depth=depth)
     problems.append(
-        f"output: codec: {options.codec} takes no format for {fmt.width}x{fmt.height} "
+        f"codec: {options.codec} takes no format for {fmt.width}x{fmt.height} "
         f"{_described(fmt)}; try libx264 or ffv1"
     )
     return None
@@ -105,14 +105,12 @@ def _asked_format(
 ) -> VideoFormat | None:
     name = options.pixel_format
     if name not in taken:
-        problems.append(
-            f"output: pixel_format: {options.codec} cannot encode {name!r}{hint(name, taken)}"
-        )
+        problems.append(f"pixel_format: {options.codec} cannot encode {name!r}{hint(name, taken)}")
         return None
     chroma, depth = NATIVE[name]
     if not _size_fits(options.codec, chroma, fmt):
         problems.append(
-            f"output: pixel_format: {name} needs even sizes with {options.codec}, "
+            f"pixel_format: {name} needs even sizes with {options.codec}, "
             f'got {fmt.width}x{fmt.height}; try "auto" (4:4:4 for this size) or codec = "libsvtav1"'
         )
         return None

@@ -68,7 +68,7 @@ class InputOptions(Options):
     """limited: 8-bit luma is 16..235; full: 0..255."""
     siting: Literal["auto", "left", "center", "topleft", "top", "bottomleft", "bottom"] = "auto"
     """Where subsampled chroma lies: center is MPEG-1, left is MPEG-2 and later."""
-    sample_aspect: str = Field("auto", pattern=r"^(auto|[1-9]\d{0,4}:[1-9]\d{0,4})$")
+    sample_aspect: str = Field(default="auto", pattern=r"^(auto|[1-9]\d{0,4}:[1-9]\d{0,4})$")
     """Width over height of one sample, as '12:11'; 'auto': as the file says, else square."""
 
 
@@ -276,7 +276,7 @@ def _other(stream: Stream) -> OtherStream:
 def _codec(stream: Stream) -> str:
     """The codec's name, not its decoder's ('mp3', not 'mp3float')."""
     context = stream.codec_context
-    return context.codec.canonical_name if context else stream.codec_tag.strip("\0") or "unknown"
+    return context.codec.canonical_name if context else "unknown"
 
 
 def _language(stream: Stream) -> str | None:

@@ -20,11 +20,14 @@ from typing import cast
 
 import av
 import numpy as np
+import numpy.typing as npt
 import torch
 from av.sidedata.encparams import VideoEncParams
 from av.sidedata.sidedata import SideDataContainer, Type
 
 from restore.video import QuantMap
+
+Steps = npt.NDArray[np.float32]
 
 _LINEAR = {
     *("mpeg1video", "mpeg2video", "mpeg4", "h263", "h263p", "h263i", "flv1", "rv10", "rv20"),
@@ -41,18 +44,17 @@ _H264 = np.array([0.625, 0.6875, 0.8125, 0.875, 1.0, 1.125])
 """Steps of QP 0 to 5."""
 
 
-def steps(codec: str, exported: np.ndarray, depth: int = 8) -> np.ndarray | None:
+def steps(codec: str, exported: npt.NDArray[np.int32], depth: int = 8) -> Steps | None:
     """Step sizes for exported quantisers (any shape) of `codec` (FFmpeg's name, as in VideoStream.codec) at
     `depth` bits; float32 in 8-bit codes. None where no table is known."""
     if codec in _LINEAR:
         return exported.astype(np.float32)
     if codec == "h264":
         qp = np.clip(exported, 0, None)
-        found = _H264[qp % 6] * 2.0 ** (qp // 6) / 2.0 ** (depth - 8)
-        return found.astype(np.float32)
+        return np.asarray(_H264[qp % 6] * 2.0 ** (qp // 6) / 2.0 ** (depth - 8), np.float32)
     if codec in ("rv30", "rv40"):
         table = _RV34 / 16 * 26**2 / 1024
-        return table[np.clip(exported // 2, 0, 31)].astype(np.float32)
+        return np.asarray(table[np.clip(exported // 2, 0, 31)], np.float32)
     return None
 
 

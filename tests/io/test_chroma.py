@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from restore.color import Siting
+from restore.io.chroma import convert_chroma
+from restore.video import Chroma, Planes, VideoFormat
+
+
+def ramp(fmt: VideoFormat) -> Planes:
+    """Chroma codes that grow by one a luma sample to the right, two downwards, where each sample lies."""
+    assert fmt.chroma is not None
+    assert fmt.color.siting is not None
+    height, width = fmt.plane_shapes()[1]
+    down, across = (1 << shift for shift in fmt.chroma.value)
+    y = torch.arange(height) * down + fmt.color.siting.value[0] * (down - 1)
+    x = torch.arange(width) * across + fmt.color.siting.value[1] * (across - 1)
+    codes = (8 * (2 * y[:, None] + x[None, :])).round().to(torch.uint16)[None, None]
+    return torch.zeros(1, 1, fmt.height, fmt.width, dtype=torch.uint16), codes, codes
+
+
+@pytest.mark.parametrize("siting", [Siting.LEFT, Siting.CENTER, Siting.TOP_LEFT])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Chroma.C420, Chroma.C444),
+        (Chroma.C411, Chroma.C422),
+        (Chroma.C410, Chroma.C420),
+        (Chroma.C440, Chroma.C444),
+        (Chroma.C444, Chroma.C420),
+    ],
+)
+def test_every_sample_stays_where_it_lies(before: Chroma, after: Chroma, siting: Siting) -> None:
+    base = VideoFormat(64, 48, before, 12, time_base=1)  # type: ignore[arg-type]
+    source = replace(base, color=replace(base.color, siting=siting))
+    target = replace(source, chroma=after)
+    converted, expected = convert_chroma(ramp(source), source, target)[1], ramp(target)[1]
+    inside = (slice(None), slice(None), slice(6, -6), slice(6, -6))
+    error = (converted[inside].int() - expected[inside].int()).abs().max()
+    # A wrong siting moves it by half a luma sample, 4 codes and more; Lanczos ripples by less.
+    assert int(error) <= 2

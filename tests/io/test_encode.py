@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from media_clips import frame_times, make_batch, make_format, stream_lines
+
+from restore.errors import OutputError
+from restore.io.decode import decode
+from restore.io.encode import OutputOptions, SegmentEncoder, check_output, encoded_format
+from restore.io.probe import InputOptions, probe
+from restore.video import Chroma, FrameBatch, VideoFormat
+
+FAST = {"libx264": "ultrafast", "libx265": "ultrafast", "libsvtav1": "12", "ffv1": "medium"}
+PTS = [7000, 7040, 7080, 7160, 7200, 7233, 7300, 7340]
+
+
+def written(path: Path, fmt: VideoFormat, options: OutputOptions, threads: int = 1) -> VideoFormat:
+    target = encoded_format(options, fmt)
+    batch = make_batch(fmt, PTS)
+    if target.depth != fmt.depth:
+        batch = make_batch(make_format(fmt.width, fmt.height, fmt.chroma, target.depth), PTS)
+    with SegmentEncoder(path, target, options, threads) as encoder:
+        encoder.write(batch[:3])
+        encoder.write(batch[3:])
+    return target
+
+
+@pytest.mark.parametrize("codec", list(FAST))
+def test_times_are_exact_and_bytes_repeat(tmp_path: Path, codec: str) -> None:
+    options = OutputOptions(codec=codec, preset=FAST[codec])
+    for name in ("a.nut", "b.nut"):
+        written(tmp_path / name, make_format(), options, threads=2)
+    assert frame_times(tmp_path / "a.nut") == [Fraction(p - PTS[0], 1000) for p in PTS]
+    assert (tmp_path / "a.nut").read_bytes() == (tmp_path / "b.nut").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nut", "b.nut"]
+
+
+@pytest.mark.parametrize("base", [Fraction(1001, 30000), Fraction(1, 90000), Fraction(1, 1200000)])
+def test_any_time_base_is_kept(tmp_path: Path, base: Fraction) -> None:
+    fmt = make_format(time_base=base)
+    options = OutputOptions(preset="medium")  # B frames
+    ticks = [5, 6, 8, 9, 10, 13, 14, 15]
+    with SegmentEncoder(tmp_path / "a.nut", fmt, options, 1) as encoder:
+        encoder.write(make_batch(fmt, ticks))
+    assert frame_times(tmp_path / "a.nut") == [(t - 5) * base for t in ticks]
+
+
+@pytest.mark.parametrize(
+    ("codec", "tags"),
+    [
+        ("libx264", "yuv420p(tv, bt470bg/bt470bg/smpte170m, center), 64x48 [SAR 12:11 DAR 16:11]"),
+        ("libx265", "yuv420p(tv, bt470bg/bt470bg/smpte170m, center), 64x48 [SAR 12:11 DAR 16:11]"),
+        ("libsvtav1", "yuv420p(tv, bt470bg/bt470bg/smpte170m), 64x48"),
+    ],
+)
+def test_the_bitstream_states_its_colours(tmp_path: Path, codec: str, tags: str) -> None:
+    written(tmp_path / "a.nut", make_format(), OutputOptions(codec=codec, preset=FAST[codec]))
+    assert tags in stream_lines(tmp_path / "a.nut")[0]
+
+
+@pytest.mark.parametrize(
+    ("chroma", "depth", "size"),
+    [
+        (Chroma.C420, 8, (64, 48)),
+        (Chroma.C420, 8, (65, 47)),
+        (Chroma.C422, 10, (64, 48)),
+        (Chroma.C444, 12, (31, 33)),
+        (Chroma.C411, 8, (64, 48)),
+    ],
+)
+def test_lossless_gives_the_same_codes_back(
+    tmp_path: Path, chroma: Chroma, depth: int, size: tuple[int, int]
+) -> None:
+    fmt = make_format(*size, chroma, depth)
+    target = written(tmp_path / "a.nut", fmt, OutputOptions(codec="ffv1"))
+    assert (target.chroma, target.depth) == (chroma, depth)
+    back = FrameBatch.cat(list(decode(probe(tmp_path / "a.nut", InputOptions()))))
+    for ours, theirs in zip(make_batch(fmt, PTS).planes, back.planes, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_grey_is_written_with_neutral_chroma(tmp_path: Path) -> None:
+    grey = make_format(chroma=None)
+    target = written(tmp_path / "a.nut", grey, OutputOptions(codec="ffv1"))
+    assert target.chroma is Chroma.C420
+    back = FrameBatch.cat(list(decode(probe(tmp_path / "a.nut", InputOptions()))))
+    assert all(bool((plane == 128).all()) for plane in back.planes[1:])
+    assert torch.equal(back.planes[0], make_batch(grey, PTS).planes[0])
+
+
+def test_odd_sizes_go_to_full_chroma_where_they_must(tmp_path: Path) -> None:
+    target = written(tmp_path / "a.nut", make_format(65, 47), OutputOptions(preset="ultrafast"))
+    assert target.chroma is Chroma.C444
+    assert "65x47" in stream_lines(tmp_path / "a.nut")[0]
+    for codec in ("ffv1", "libsvtav1"):
+        kept = encoded_format(OutputOptions(codec=codec), make_format(65, 47))
+        assert kept.chroma is Chroma.C420
+
+
+@pytest.mark.parametrize(
+    ("codec", "depth", "expected"),
+    [("libx264", 8, 8), ("libx264", 12, 10), ("libx265", 12, 12), ("libsvtav1", 12, 10)],
+)
+def test_depth_is_the_nearest_that_is_taken(codec: str, depth: int, expected: int) -> None:
+    assert encoded_format(OutputOptions(codec=codec), make_format(depth=depth)).depth == expected
+
+
+def test_ten_bits_on_request(tmp_path: Path) -> None:
+    options = OutputOptions(pixel_format="yuv420p10le", preset="ultrafast")
+    assert written(tmp_path / "a.nut", make_format(), options).depth == 10
+    assert "yuv420p10le(" in stream_lines(tmp_path / "a.nut")[0]
+
+
+def test_free_options_reach_the_encoder(tmp_path: Path) -> None:
+    sizes = {}
+    for crf in ("10", "40"):
+        options = OutputOptions(preset="ultrafast", options={"crf": crf})
+        written(tmp_path / crf, make_format(), options)
+        sizes[crf] = (tmp_path / crf).stat().st_size
+    assert sizes["10"] > 2 * sizes["40"]
+
+
+# What can go wrong ---------------------------------------------------------------------------------
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    fmt = make_format()
+    with (
+        pytest.raises(RuntimeError, match="stage"),
+        SegmentEncoder(tmp_path / "a.nut", fmt, OutputOptions(), 1) as encoder,
+    ):
+        encoder.write(make_batch(fmt, PTS))
+        raise RuntimeError("stage")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_without_frames_is_refused(tmp_path: Path) -> None:
+    encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions(), 1)
+    with pytest.raises(OutputError, match="a segment without frames cannot be written"):
+        encoder.close()
+
+
+def test_codes_of_another_depth_are_refused(tmp_path: Path) -> None:
+    encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions(), 1)
+    with pytest.raises(ValueError, match="expected 8-bit codes of 64x48, got 10-bit"):
+        encoder.write(make_batch(make_format(depth=10), PTS))
+
+
+def test_time_that_stands_still_is_refused(tmp_path: Path) -> None:
+    fmt = make_format()
+    with SegmentEncoder(tmp_path / "a.nut", fmt, OutputOptions(), 1) as encoder:
+        encoder.write(make_batch(fmt, [0, 40]))
+        with pytest.raises(ValueError, match="frame 2: pts 40 after 40"):
+            encoder.write(make_batch(fmt, [40], first=2))
+
+
+FMT = make_format()
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "expected"),
+    [
+        (OutputOptions(), "out.mkv", []),
+        (OutputOptions(codec="libx265"), "out.mp4", []),
+        (OutputOptions(codec="libsvtav1", preset="8"), "OUT.MP4", []),
+        (
+            OutputOptions(),
+            "out.avi",
+            ["out.avi: expected a name that ends in .mkv, .mp4, .mov, got '.avi'"],
+        ),
+        (
+            OutputOptions(codec="libx2644"),
+            "out.mkv",
+            ["codec: expected a video encoder, got 'libx2644'; did you mean 'libx264'?"],
+        ),
+        (
+            OutputOptions(codec="flac"),
+            "out.mkv",
+            [
+                "codec: expected a video encoder, got 'flac'; "
+                "known: ffv1, libsvtav1, libx264, libx265"
+            ],
+        ),
+        (
+            OutputOptions(codec="ffv1"),
+            "out.mov",
+            ["codec: mov cannot hold ffv1; try libx264, libx265, or an .mkv file"],
+        ),
+        (
+            OutputOptions(preset="mediun", pixel_format="yuv420", options={"tun": "grain"}),
+            "out.mkv",
+            [
+                "preset: expected a preset, got 'mediun'; did you mean 'medium'?",
+                "options: libx264 has no option 'tun'; did you mean 'tune'?",
+                "pixel_format: libx264 cannot encode 'yuv420'; did you mean 'yuv420p'?",
+            ],
+        ),
+    ],
+)
+def test_problems_are_found_before_the_render(
+    options: OutputOptions, name: str, expected: list[str]
+) -> None:
+    assert check_output(options, FMT, Path(name)) == expected
+
+
+def test_odd_sizes_in_an_explicit_format_are_a_problem() -> None:
+    odd = make_format(65, 47)
+    assert check_output(OutputOptions(pixel_format="yuv420p"), odd, Path("out.mkv")) == [
+        "pixel_format: yuv420p needs even sizes with libx264, got 65x47; "
+        'try "auto" (4:4:4 for this size) or codec = "libsvtav1"'
+    ]
+
+
+def test_a_value_the_encoder_refuses_is_found() -> None:
+    (problem,) = check_output(OutputOptions(options={"tune": "grian"}), FMT, Path("out.mkv"))
+    assert problem.startswith("libx264 refuses 64x48 yuv420p with preset 'medium'")
