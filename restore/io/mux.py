@@ -285,7 +285,7 @@ def _copied_packets(
 ) -> Iterator[Timed]:
     """The source's own packets, in file order."""
     copies = {
-        action.index: _Copy(stream, action.skip, origin)
+        action.index: _Copy(stream, action.skip, origin, span)
         for stream, action in zip(others, plan.kept(), strict=True)
         if action.action == "copy" and action.kind != "attachment"
     }
@@ -293,15 +293,15 @@ def _copied_packets(
         return
     streams = [file.streams[index] for index in copies]
     for packet in packets_of(file, streams, lambda *_: None):
-        if packet.size and (span is None or begins_inside(packet, span)):
+        if packet.size:
             yield from copies[packet.stream_index].moved(packet)
 
 
 class _Copy:
     """Moves one stream's packets to the output's clock."""
 
-    def __init__(self, stream: Stream, skip: int, origin: Fraction) -> None:
-        self._stream, self._skip, self._origin = stream, skip, origin
+    def __init__(self, stream: Stream, skip: int, origin: Fraction, span: Span | None) -> None:
+        self._stream, self._skip, self._origin, self._span = stream, skip, origin, span
         self._base = Fraction(stream.time_base or Fraction(1, 1000))
         self._last: int | None = None
         self._next = Fraction(0)
@@ -309,6 +309,8 @@ class _Copy:
     def moved(self, packet: Packet[Any]) -> Iterable[Timed]:
         if self._skip:
             self._skip -= 1
+            return
+        if self._span is not None and not begins_inside(packet, self._span):
             return
         theirs = Fraction(packet.time_base)
         stamp = packet.dts if packet.dts is not None else packet.pts

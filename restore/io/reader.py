@@ -129,11 +129,11 @@ def packets_of(
             return
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
 def begins_inside(packet: Packet[Any], span: Span) -> bool:
     """Whether a packet's time lies in `span`; one without a time does not."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     return stamp is not None and span.holds(stamp * Fraction(packet.time_base))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

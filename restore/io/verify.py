@@ -58,8 +58,9 @@ def verify(
     span: Span | None = None,
 ) -> VerifyReport:
     """Decode `out` and compare: `expected_pts_ms` are the frames' times on the source's clock, as
-    decoded and repaired; `span` is the part of the source that `out` holds. Every stream of `plan` must be there, each sound start within a millisecond,
-    every sample counted. Raises OutputError with every mismatch."""
+    decoded and repaired; `span` is the part of the source that `out` holds. Every stream of `plan` must
+    be there, each sound start within a millisecond, every sample counted. Raises OutputError with every
+    mismatch."""
     problems: list[str] = []
     origin_ms = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span) * 1000
     with open_input(out) as file:
@@ -175,10 +176,12 @@ def _wanted_sound(
         start, count = _sound_of(source.path, action.index, span)
     else:
         start, count = _sound_converted(source, action.index, span)
+    # A part begins behind the encoder's delay.
+    extra = action.extra if span is None else 0
+    count += extra
     if start is None:
-        return None, count + action.extra
-    start -= origin_ms + Fraction(action.extra * 1000, rate)
-    count += action.extra
+        return None, count
+    start -= origin_ms + Fraction(extra * 1000, rate)
     if start < 0 and plan.container != "matroska":
         # MP4 hides what lies before 0 by an edit list.
         return Fraction(0), count - round(-start * rate / 1000)

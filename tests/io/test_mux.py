@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 from media_clips import (
     VFR,
@@ -25,6 +27,7 @@ from restore.io.decode import decode
 from restore.io.encode import OutputOptions, SegmentEncoder, encoded_format
 from restore.io.mux import join, verify
 from restore.io.probe import InputOptions, Source, probe
+from restore.io.source import Span
 from restore.video import FrameBatch, VideoFormat
 
 
@@ -185,6 +188,41 @@ def test_everything_else_goes_along(tmp_path: Path) -> None:
     assert re.search(r"Stream #0:3.*: Attachment", text)
     subtitles = ffmpeg_bytes("-i", tmp_path / "out.mkv", "-map", "0:s", "-f", "srt").decode()
     assert "00:00:00,200 --> 00:00:00,700\nHello" in subtitles
+
+
+@pytest.mark.parametrize("wish", ["copy", "flac"])
+def test_a_part_keeps_its_sync(
+    irregular: Job, tmp_path: Path, wish: Literal["copy", "flac"]
+) -> None:
+    """The second and third segment alone: sound and picture of the part, at the same distances."""
+    source, first = irregular.source, irregular.pts_ms[9]
+    span = Span(first / 1000, irregular.pts_ms[20] / 1000 + Fraction(1, 1000))
+    plan = plan_streams(source, "mkv", wish)
+    frames = FrameBatch.cat(list(decode(source)))[9:21]
+    part = tmp_path / "part.nut"
+    with SegmentEncoder(part, irregular.format, OutputOptions(preset="faster"), 1) as encoder:
+        encoder.write(frames)
+    out = tmp_path / "out.mkv"
+    join([part], source, plan, out, irregular.format, span)
+    report = verify(out, irregular.pts_ms[9:21], source, plan, span)
+    assert report.frames == 12
+    assert frame_times(out)[0] == 0
+    # The sweep of the sound tells where it is from: the same samples, found in the whole.
+    arguments = ("-f", "s16le", "-ac", "1", "-ar", "44100")
+    whole = np.frombuffer(ffmpeg_bytes("-i", source.path, *arguments), np.int16).astype(float)
+    cut = np.frombuffer(ffmpeg_bytes("-i", out, *arguments), np.int16).astype(float)
+    middle = cut[6000:10000]
+    gap = np.convolve(whole, middle[::-1], "valid")
+    energy = np.convolve(whole**2, np.ones(len(middle)), "valid")
+    at = int(np.argmin(energy - 2 * gap)) - 6000
+    (sound,) = source.audio
+    assert sound.start is not None
+    times = re.findall(
+        r"pts_time:([\d.]+)", ffmpeg("-i", out, "-af", "ashowinfo", "-f", "null", "-")
+    )
+    found_start = float(times[0])
+    wanted = float(sound.start) + at / 44100 - float(span.start)
+    assert abs(found_start - wanted) < 0.001
 
 
 # What verification must catch ----------------------------------------------------------------------
