@@ -1,6 +1,6 @@
 """Peak resident memory of a run over 2,000 frames against one over 200.
 
-    python benchmarks/memory.py [--pipeline bw_film_x2]
+python benchmarks/memory.py [--pipeline bw_film_x2]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kill a run with SIGKILL at seeded moments and resume it: the bytes must be those of an uninterrupted run.
 
-    python benchmarks/resume.py INPUT [--kills 10] [--seed 0] [--set output.preset=veryfast]
+python benchmarks/resume.py INPUT [--kills 10] [--seed 0] [--set output.preset=veryfast]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Frames per second of a whole run, against FFmpeg's Lanczos with the same encoder, in turn.
 
-    python benchmarks/speed.py INPUT [--pipeline bw_film_x2] [--preset veryfast] [--runs 3]
+python benchmarks/speed.py INPUT [--pipeline bw_film_x2] [--preset veryfast] [--runs 3]
 """
 
 from __future__ import annotations

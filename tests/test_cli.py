@@ -74,7 +74,10 @@ def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
         "container": (["lanczos_x2", clip, "out.xyz"], "xyz"),
         "pipeline": (["lanczos_x3", clip, "out.mkv"], "did you mean 'lanczos_x2'"),
         "device": (["lanczos_x2", clip, "out.mkv", "--device", "cuda:99"], "--device cuda:99"),
-        "codec": (["lanczos_x2", clip, "out.mkv", "--set", "output.codec=libx24"], "did you mean 'libx264'"),
+        "codec": (
+            ["lanczos_x2", clip, "out.mkv", "--set", "output.codec=libx24"],
+            "did you mean 'libx264'",
+        ),
         "time": (["lanczos_x2", clip, "out.mkv", "--start", "soon"], "--start soon"),
         "beyond": (["lanczos_x2", clip, "out.mkv", "--start", "100"], "time range"),
         "option": (["lanczos_x2", clip, "out.mkv", "--speed"], "--speed"),
@@ -176,9 +179,7 @@ def test_stage_reference_is_current(restore: Restore) -> None:
     assert (ROOT / "docs" / "stages.md").read_text() == restore("stages", "--markdown").stdout
 
 
-def test_a_part_with_converted_sound_is_exact(
-    clip: Path, tmp_path: Path, restore: Restore
-) -> None:
+def test_a_part_with_converted_sound_is_exact(clip: Path, tmp_path: Path, restore: Restore) -> None:
     done = restore(
         *("run", "lanczos_x2", clip, "out.mkv", "--start", "0.2", "--end", "0.6"),
         *("--set=output.preset=ultrafast", "--set=output.audio=flac"),
