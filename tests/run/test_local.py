@@ -109,7 +109,13 @@ def test_resume_gives_the_same_bytes(job: local.Job, frames: int) -> None:
     assert any("resuming" in n for n in notes) == (summary.kept > 0)
 
 
-def test_kill_9_and_resume(job: local.Job, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)],
+)
+def test_a_killed_or_interrupted_run_resumes_to_the_same_bytes(
+    job: local.Job, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
     wanted = finish(job)[1]
     job.output.unlink()
     command = [
@@ -117,12 +123,16 @@ def test_kill_9_and_resume(job: local.Job, tmp_path: Path) -> None:
         "--threads=1",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not list(parts_dir(job.output).glob("segment-00001*")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.send_signal(sent)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert ("the same command resumes" in said) == (code == 130)
     assert not job.output.exists()
     summary, found, _ = finish(job)
     assert found == wanted
