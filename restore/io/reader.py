@@ -125,6 +125,9 @@ def packets_of(
             failures += 1
             if failures == 1:
                 report("demux", None, _reason(error))
+        except IndexError:
+            # A damaged transport stream grew streams on the way; PyAV trips over them at the end.
+            return
         else:
             return
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
+from restore.io import trial
 from restore.io.audio import plan_streams
 from restore.io.lossless import SoundCount, sound_frames, timed_samples, to_samples
 from restore.io.probe import InputOptions, Source, probe
@@ -58,6 +60,18 @@ def test_what_does_not_fit_becomes_lossless(tmp_path: Path, container: str, code
     assert sound.reason.endswith("; lossless, 24 bits")
 
 
+def test_what_comes_back_as_other_sound_is_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_sounding_clip(tmp_path / "clip.mpg", "-c:v", "mpeg1video", "-c:a", "mp2")
+    other = ["-af", "areverse", "-c:v", "mpeg1video", "-c:a", "mp2"]
+    mixed_up = make_sounding_clip(tmp_path / "other.mpg", *other).read_bytes()
+    monkeypatch.setattr(trial, "_muxed", lambda *_: io.BytesIO(mixed_up))
+    (sound,) = plan_streams(source_of(clip), "mkv", "copy").streams
+    assert (sound.action, sound.to) == ("convert", "flac")
+    assert "other sound comes out when it is read back" in sound.reason
+
+
 def test_wishes_are_kept(tmp_path: Path) -> None:
     clip = make_sounding_clip(tmp_path / "clip.mpg", "-c:v", "mpeg1video", "-c:a", "mp2")
     assert plan_streams(source_of(clip), "mkv", "none").kept() == []
@@ -66,16 +80,6 @@ def test_wishes_are_kept(tmp_path: Path) -> None:
         "convert",
         'audio = "flac" in [output]; lossless, 16 bits',
     )
-
-
-def test_a_cut_first_packet_stays_behind(tmp_path: Path) -> None:
-    clip = make_sounding_clip(tmp_path / "clip.ts", "-c:v", "mpeg2video", "-c:a", "mp2", seconds=2)
-    data = clip.read_bytes()
-    cut = tmp_path / "cut.ts"
-    cut.write_bytes(data[: 188 * 3] + data[188 * 100 :])
-    (sound,) = plan_streams(source_of(cut), "mkv", "copy").streams
-    assert sound.action == "copy"
-    assert sound.skip <= 1
 
 
 def test_subtitles_go_where_they_can(tmp_path: Path) -> None:
@@ -156,6 +160,13 @@ def test_rounded_stamps_do_not_move_the_sound() -> None:
     assert count.silence == 0
 
 
+def test_stamps_a_little_ahead_are_no_gap() -> None:
+    frames = [frame_at(n * 0.064 + (n % 3) * 0.017, 512) for n in range(30)]
+    count = SoundCount()
+    assert sum(len(s) for _, s in timed_samples(frames, 8000, 1, count)) == 30 * 512
+    assert count.silence == 0
+
+
 def test_a_real_gap_is_filled_with_silence() -> None:
     frames = [frame_at(n * 0.064 + (0.2 if n >= 5 else 0), 512) for n in range(10)]
     count = SoundCount()
@@ -191,6 +202,13 @@ def test_wide_integers_keep_24_bits() -> None:
 def test_real_sound(real: Callable[[str], Path], name: str, action: str, to: str | None) -> None:
     plan = plan_streams(source_of(real(name)), "mkv", "copy")
     assert [(s.action, s.to) for s in plan.streams] == [(action, to)], plan.lines()
+
+
+def test_a_cut_first_packet_stays_behind(real: Callable[[str], Path]) -> None:
+    source = source_of(real("odd_formats/svcd_480x480_sar4-3_interlaced.mpg"))
+    (sound,) = plan_streams(source, "mkv", "copy").streams
+    assert sound.skip == 1
+    assert "the first 1 packets cannot be decoded and stay behind" in sound.reason
 
 
 def test_real_cook_keeps_every_sample(real: Callable[[str], Path]) -> None:

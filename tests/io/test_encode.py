@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
-from media_clips import frame_times, make_batch, make_format, stream_lines
+from media_clips import PAL, frame_times, make_batch, make_format, stream_lines
 
 from restore.errors import OutputError
 from restore.io.decode import decode
@@ -59,6 +60,12 @@ def test_any_time_base_is_kept(tmp_path: Path, base: Fraction) -> None:
 def test_the_bitstream_states_its_colours(tmp_path: Path, codec: str, tags: str) -> None:
     written(tmp_path / "a.nut", make_format(), OutputOptions(codec=codec, preset=FAST[codec]))
     assert tags in stream_lines(tmp_path / "a.nut")[0]
+
+
+def test_full_range_is_stated(tmp_path: Path) -> None:
+    fmt = replace(make_format(), color=replace(PAL, full_range=True))
+    written(tmp_path / "a.nut", fmt, OutputOptions(preset="ultrafast"))
+    assert "yuvj420p(pc, bt470bg/bt470bg/smpte170m, center)" in stream_lines(tmp_path / "a.nut")[0]
 
 
 @pytest.mark.parametrize(
