@@ -129,7 +129,7 @@ def _plan_audio(
 def _copy_reason(tried: TrialResult, container: str) -> str:
     reason = f"bit for bit; {container} plays it back unchanged"
     if tried.skip:
-        reason += f"; the first {tried.skip} packets cannot be decoded and stay behind"
+        reason += f"; leading packets that cannot be decoded ({tried.skip}) stay behind"
     if tried.extra:
         reason += f"; {tried.extra} samples of its encoder's delay come before the start"
     return reason

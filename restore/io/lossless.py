@@ -26,6 +26,8 @@ from restore.io.source import Source, Span
 
 MAX_GAP = Fraction(40, 1000)
 """Seconds the stamps may run ahead of the sample count."""
+MAX_SILENCE = Fraction(3600)
+"""Seconds; a longer gap is a broken clock, and the count goes on."""
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -113,26 +115,55 @@ def to_samples(frame: av.AudioFrame, count: SoundCount) -> Samples:
 def timed_samples(
     frames: Iterable[av.AudioFrame], rate: int, channels: int, count: SoundCount
 ) -> Iterator[tuple[Fraction | None, Samples]]:
-    """(seconds or None, samples) without gaps of more than MAX_GAP. The first has the stream's start;
-    where no frame has a time, it is None."""
+    """(seconds or None, samples) without gaps of more than MAX_GAP. The seconds are the stream's start;
+    while no frame has a time, None. A gap is real where the frame after it agrees."""
     start: Fraction | None = None
     written = 0
-    for frame in frames:
-        if (frame.sample_rate, frame.layout.nb_channels) != (rate, channels):
-            continue  # a broken header: the packet's sound is not of this stream
-        samples = to_samples(frame, count)
-        if frame.pts is not None and frame.time_base is not None:
-            at = frame.pts * Fraction(frame.time_base)
+    # A broken header can make a packet look like another stream's: its sound is not taken.
+    wanted = (f for f in frames if (f.sample_rate, f.layout.nb_channels) == (rate, channels))
+    for frame, following in _with_next(wanted):
+        at = _time(frame)
+        if at is not None:
             if start is None:
                 start = at - Fraction(written, rate)
-            gap = at - (start + Fraction(written, rate))
-            if gap > MAX_GAP:
-                silence = round(gap * rate)
-                count.silence += silence
-                written += silence
-                yield start, np.zeros((silence, channels), np.int32)
+            gap = at - start - Fraction(written, rate)
+            if gap > MAX_GAP and following is not None:
+                after = _time(following)
+                if after is not None:
+                    gap = min(gap, after - start - Fraction(written + frame.samples, rate))
+            if MAX_GAP < gap < MAX_SILENCE and following is not None:
+                for silence in _silence(round(gap * rate), rate, channels):
+                    count.silence += len(silence)
+                    written += len(silence)
+                    yield start, silence
+        samples = to_samples(frame, count)
         written += len(samples)
         yield start, samples
+
+
+def _time(frame: av.AudioFrame) -> Fraction | None:
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return frame.pts * Fraction(frame.time_base)
+
+
+def _with_next(
+    frames: Iterable[av.AudioFrame],
+) -> Iterator[tuple[av.AudioFrame, av.AudioFrame | None]]:
+    """Each frame and the one after it."""
+    held: av.AudioFrame | None = None
+    for frame in frames:
+        if held is not None:
+            yield held, frame
+        held = frame
+    if held is not None:
+        yield held, None
+
+
+def _silence(length: int, rate: int, channels: int) -> Iterator[Samples]:
+    """Zeros, at most a second at a time."""
+    for done in range(0, length, rate):
+        yield np.zeros((min(rate, length - done), channels), np.int32)
 
 
 def cut_samples(

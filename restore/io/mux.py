@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import pairwise
@@ -37,7 +37,8 @@ from restore.io.lossless import (
     timed_samples,
 )
 from restore.io.matroska import PLACEHOLDER, finish_header
-from restore.io.reader import begins_inside, open_input, packets_of
+from restore.io.moving import Mover, in_order
+from restore.io.reader import open_input, packets_of
 from restore.io.source import Source, Span
 from restore.io.tags import siting_name, stated_siting
 from restore.io.text import decode_text
@@ -83,14 +84,20 @@ def join(
             others = [_add_other(target, file, action) for action in plan.kept()]
             target.start_encoding()
             flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
-            flows.append(_copied_packets(file, plan, others, origin, span))
+            rest: dict[int, Mover] = {}
             for stream, action in zip(others, plan.kept(), strict=True):
+                mover = Mover(stream, origin, action.skip, span)
                 if action.action == "convert":
                     count = SoundCount()
                     counts.append((action.index, count))
                     flows.append(
                         _converted_packets(source, action.index, stream, count, origin, span)
                     )
+                elif action.kind == "audio":
+                    flows.append(_copied_sound(source, action, mover))
+                elif action.kind != "attachment":
+                    rest[action.index] = mover
+            flows.append(_copied_rest(file, rest))
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
         if plan.container == "matroska":
@@ -276,57 +283,25 @@ def _video_packets(
                 yield at, video.index, packet
 
 
-def _copied_packets(
-    file: InputContainer,
-    plan: StreamPlan,
-    others: Sequence[Stream],
-    origin: Fraction,
-    span: Span | None,
-) -> Iterator[Timed]:
-    """The source's own packets, in file order."""
-    copies = {
-        action.index: _Copy(stream, action.skip, origin, span)
-        for stream, action in zip(others, plan.kept(), strict=True)
-        if action.action == "copy" and action.kind != "attachment"
-    }
-    if not copies:
+def _copied_sound(source: Source, action: StreamAction, mover: Mover) -> Iterator[Timed]:
+    """The source's own packets of one sound stream."""
+    with open_input(source.path) as file:
+        packets = packets_of(file, [file.streams[action.index]], lambda *_: None)
+        for packet in in_order(p for p in packets if p.size):
+            at = mover.move(packet)
+            if at is not None:
+                yield at, mover.stream.index, packet
+
+
+def _copied_rest(file: InputContainer, movers: Mapping[int, Mover]) -> Iterator[Timed]:
+    """The source's own packets of everything else, in file order; movers by stream number."""
+    if not movers:
         return
-    streams = [file.streams[index] for index in copies]
+    streams = [file.streams[index] for index in movers]
     for packet in packets_of(file, streams, lambda *_: None):
-        if packet.size:
-            yield from copies[packet.stream_index].moved(packet)
-
-
-class _Copy:
-    """Moves one stream's packets to the output's clock."""
-
-    def __init__(self, stream: Stream, skip: int, origin: Fraction, span: Span | None) -> None:
-        self._stream, self._skip, self._origin, self._span = stream, skip, origin, span
-        self._base = Fraction(stream.time_base or Fraction(1, 1000))
-        self._last: int | None = None
-        self._next = Fraction(0)
-
-    def moved(self, packet: Packet[Any]) -> Iterable[Timed]:
-        if self._skip:
-            self._skip -= 1
-            return
-        if self._span is not None and not begins_inside(packet, self._span):
-            return
-        theirs = Fraction(packet.time_base)
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        # A packet without a time follows the one before it.
-        at = self._next if stamp is None else stamp * theirs - self._origin
-        pts = at if packet.pts is None else packet.pts * theirs - self._origin
-        length = (packet.duration or 0) * theirs
-        self._next = at + length
-        packet.stream, packet.time_base = self._stream, self._base
-        packet.pts, packet.dts = round(pts / self._base), round(at / self._base)
-        packet.duration = round(length / self._base)
-        if self._last is not None and packet.dts <= self._last:
-            packet.dts = self._last + 1  # muxers refuse time that stands still
-            packet.pts = max(packet.pts, packet.dts)
-        self._last = packet.dts
-        yield at, self._stream.index, packet
+        at = movers[packet.stream_index].move(packet) if packet.size else None
+        if at is not None:
+            yield at, movers[packet.stream_index].stream.index, packet
 
 
 def _converted_packets(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -12,9 +12,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+
+from restore.io.moving import Mover, in_order
 
 TRIAL_PACKETS = 48
 """Packets of a stream that are tried: a second or two of sound."""
@@ -127,19 +128,16 @@ def _muxed(stream: Stream, packets: Sequence[Packet[Any]], container: str) -> io
         copy = out.add_stream_from_template(stream, opaque=True)
         blank = av.VideoFrame(16, 16, "yuv420p")
         blank.pts, blank.time_base = 0, Fraction(1, 25)
+        out.start_encoding()
         out.mux(picture.codec_context.encode(blank))
         out.mux(picture.codec_context.encode(None))
-        mux_all(out, copy, packets)
+        mover = Mover(copy, Fraction(0))
+        twins: Iterable[Packet[Any]] = map(copy_packet, packets)
+        for twin in in_order(twins) if stream.type == "audio" else twins:
+            if mover.move(twin) is not None:
+                out.mux_one(twin)
     file.seek(0)
     return file
-
-
-def mux_all(out: OutputContainer, stream: Stream, packets: Sequence[Packet[Any]]) -> None:
-    for packet in packets:
-        if packet.size:
-            twin = copy_packet(packet)
-            twin.stream = stream
-            out.mux_one(twin)
 
 
 def _reason(error: Exception) -> str:

@@ -177,6 +177,19 @@ def test_a_real_gap_is_filled_with_silence() -> None:
     assert count.lines() == ["1600 samples of silence fill gaps of lost packets"]
 
 
+def test_one_false_stamp_is_no_gap() -> None:
+    frames = [frame_at(n * 0.064 + (5 if n == 5 else 0), 512) for n in range(10)]
+    count = SoundCount()
+    assert sum(len(s) for _, s in timed_samples(frames, 8000, 1, count)) == 10 * 512
+    assert count.silence == 0
+
+
+def test_a_broken_clock_makes_no_silence() -> None:
+    frames = [frame_at(n * 0.064 + (90000 if n >= 5 else 0), 512) for n in range(10)]
+    count = SoundCount()
+    assert sum(len(s) for _, s in timed_samples(frames, 8000, 1, count)) == 10 * 512
+
+
 def test_wide_integers_keep_24_bits() -> None:
     exact = np.array([[1 << 8, -(1 << 8), 0x12345678]], np.int32)
     count = SoundCount()
@@ -208,7 +221,7 @@ def test_a_cut_first_packet_stays_behind(real: Callable[[str], Path]) -> None:
     source = source_of(real("odd_formats/svcd_480x480_sar4-3_interlaced.mpg"))
     (sound,) = plan_streams(source, "mkv", "copy").streams
     assert sound.skip == 1
-    assert "the first 1 packets cannot be decoded and stay behind" in sound.reason
+    assert "leading packets that cannot be decoded (1) stay behind" in sound.reason
 
 
 def test_real_cook_keeps_every_sample(real: Callable[[str], Path]) -> None:

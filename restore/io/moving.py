@@ -1,0 +1,68 @@
+"""Packets of one file on the clock of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from typing import Any
+
+from av.packet import Packet
+from av.stream import Stream
+
+from restore.io.reader import begins_inside
+from restore.io.source import Span
+from restore.io.timeline import Stamp, repair_times
+
+
+def in_order(packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+    """Packets of one sound stream, in file order, with times that increase (see restore.io.timeline): one
+    false stamp must not move all that follow."""
+    flow = iter(packets)
+    first = next(flow, None)
+    if first is None:
+        return
+    stamped = (Stamp(p, p.pts if p.dts is None else p.dts) for p in chain([first], flow))
+    for timed in repair_times(stamped, Fraction(max(1, first.duration or 1))):
+        packet = timed.item
+        lead = 0 if packet.pts is None or packet.dts is None else packet.pts - packet.dts
+        packet.dts, packet.pts = timed.pts, timed.pts + lead
+        yield packet
+
+
+class Mover:
+    """Makes packets of one source stream ready for an output's `stream` whose header is written."""
+
+    def __init__(
+        self, stream: Stream, origin: Fraction, skip: int = 0, span: Span | None = None
+    ) -> None:
+        """`origin`: seconds on the source's clock that become 0; `skip`: leading packets to leave out;
+        `span`: the part of the source that is wanted."""
+        self.stream = stream
+        self._origin, self._skip, self._span = origin, skip, span
+        self._base = Fraction(stream.time_base or Fraction(1, 1000))
+        self._last: int | None = None
+        self._next = Fraction(0)
+
+    def move(self, packet: Packet[Any]) -> Fraction | None:
+        """Rewrite `packet`'s stream and times in place; its decode time in seconds, or None where it is
+        left out. A packet without a time follows the one before it."""
+        if self._skip:
+            self._skip -= 1
+            return None
+        if self._span is not None and not begins_inside(packet, self._span):
+            return None
+        theirs = Fraction(packet.time_base)
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        at = self._next if stamp is None else stamp * theirs - self._origin
+        pts = at if packet.pts is None else packet.pts * theirs - self._origin
+        length = (packet.duration or 0) * theirs
+        self._next = at + length
+        packet.stream, packet.time_base = self.stream, self._base
+        packet.pts, packet.dts = round(pts / self._base), round(at / self._base)
+        packet.duration = round(length / self._base)
+        if self._last is not None and packet.dts <= self._last:
+            packet.dts = self._last + 1  # rounded to the output's ticks, time may not stand still
+            packet.pts = max(packet.pts, packet.dts)
+        self._last = packet.dts
+        return at
