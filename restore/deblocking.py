@@ -1,7 +1,9 @@
-"""Deblocking by an average over shifted transforms (Nosratinia 2001: "re-application of JPEG"; FFmpeg's spp).
+"""Deblocking by an average over shifted transforms, with an attenuation fitted on real encodes.
 
-Every 8x8 block of the picture, at 16 positions of the block grid, is transformed, its small coefficients are
-removed, and all the overlapping results are averaged. What is small is said by the quantiser of the place.
+Every 4x4 block of the picture, at every second sample, is transformed; each coefficient is attenuated by
+c^2 / (c^2 + T^2) and all the overlapping results are averaged (Nosratinia 2001; Wiener attenuation in place of a hard
+threshold, which costs PSNR on film). T grows with the quantiser step of the place, shrinks where the block is busy
+(texture hides blocks, and is what a viewer wants), and grows where block edges stand out of the frame.
 """
 
 from __future__ import annotations
@@ -13,42 +15,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 8
+BLOCK = 4
 STRIDE = 2
 
+_THRESHOLD = (
+    (0.0, -4.04, -2.96, -1.00),
+    (-4.04, -2.49, -2.43, -0.34),
+    (-2.96, -2.43, -2.58, -0.52),
+    (-1.00, -0.34, -0.52, 2.29),
+)
+"""Logarithm of T / step by vertical and horizontal frequency; the mean of a block (0, 0) is never touched. This and
+the next three were fitted by gradient descent on PSNR over MPEG-1, RV20, MPEG-4 and H.264 encodes of clips on which
+no score is taken."""
+_ACTIVITY = (-0.828, -0.0417)
+"""Change of log T with a and a^2, a = log of the block's AC power per coefficient over step^2."""
+_STEP = (-0.625, -0.371)
+"""... with s and s^2, s = log(step / 10 codes)."""
+_EDGES = (1.257, 1.198)
+"""... with b and b^2, b = excess of the step across 8x8 block edges over the step, -0.1 to 0.6."""
 
-def deblock(plane: Tensor, step: Tensor) -> Tensor:
-    """(T, 1, H, W) -> the same shape and dtype, any H, W >= 1.
 
-    `step`: (T, 1, H, W) or broadcastable, float32, the quantiser step in the units of `plane` times any strength;
-    0 leaves the picture as it is. Constants stay constant to float rounding.
+def deblock(codes: Tensor, step: Tensor) -> Tensor:
+    """(T, 1, H, W) float32 in 8-bit codes -> the same, any H, W >= 1. Constants stay constant to float rounding.
+
+    `step`: (T, 1, H, W), quantiser step size in 8-bit codes, times any strength; at 0 the picture stays as it is.
     """
-    t, _, height, width = plane.shape
-    forward, inverse = _bases(plane.device)
+    height, width = codes.shape[-2:]
+    forward, inverse = _bases(codes.device)
     # Each sample must lie in the same number of blocks: pad to an even size, and a block less a stride around.
     margin = BLOCK - STRIDE
     pad = (margin, margin + width % 2, margin, margin + height % 2)
-    x = F.pad(plane.float(), pad, "replicate")
-    coefficients = F.conv2d(x, forward, stride=STRIDE)
-    theta = F.pad(step.expand(t, 1, height, width).float(), pad, "replicate")
-    theta = theta[:, :, BLOCK // 2 :: STRIDE, BLOCK // 2 :: STRIDE]
-    theta = theta[:, :, : coefficients.shape[2], : coefficients.shape[3]]
-    kept = coefficients * (coefficients.abs() > theta)
-    kept[:, :1] = coefficients[:, :1]  # the mean of a block is never small
-    out = F.pixel_shuffle(F.conv2d(kept, inverse), STRIDE)
-    return out[:, :, :height, :width].to(plane.dtype)
+    c = F.conv2d(F.pad(codes, pad, "replicate"), forward, stride=STRIDE)
+    q = F.avg_pool2d(F.pad(step, pad, "replicate"), BLOCK, STRIDE).clamp_min(1e-3)
+    power = c.square()
+    activity = torch.log(power[:, 1:].mean(1, keepdim=True) / q.square() + 1e-3)
+    level = torch.log(q / 10)
+    edges = (block_edges(codes).view(-1, 1, 1, 1) / q).clamp(-0.1, 0.6)
+    change = _quadratic(_ACTIVITY, activity) + _quadratic(_STEP, level) + _quadratic(_EDGES, edges)
+    threshold = q.square() * torch.exp(2 * change)
+    shape = torch.tensor(_THRESHOLD, device=codes.device).mul(2).exp().view(1, -1, 1, 1)
+    kept = c * power / (power + threshold * shape).clamp_min(1e-9)
+    kept[:, :1] = c[:, :1]
+    out = F.pixel_shuffle(F.conv2d(kept, inverse), STRIDE)[:, :, :height, :width]
+    return torch.where(step > 0, out, codes)
+
+
+def _quadratic(weights: tuple[float, float], x: Tensor) -> Tensor:
+    return weights[0] * x + weights[1] * x.square()
+
+
+def block_edges(codes: Tensor) -> Tensor:
+    """(T, 1, H, W) -> (T,): by how much the step across edges of the 8x8 grid at the origin exceeds the steps beside
+    it, less the same elsewhere; 8-bit codes, mean of both directions; 0 for pictures under 16 samples a side."""
+    total = torch.zeros(len(codes), device=codes.device)
+    if min(codes.shape[-2:]) < 16:
+        return total
+    for plane in (codes, codes.transpose(-1, -2)):
+        step = plane.diff(dim=-1).abs()
+        excess = step[..., 1:-1] - (step[..., :-2] + step[..., 2:]) / 2
+        profile = excess.mean((1, 2))
+        on = (torch.arange(profile.shape[-1], device=codes.device) + 2) % 8 == 0
+        total = total + (profile[:, on].mean(1) - profile[:, ~on].mean(1)) / 2
+    return total
 
 
 @lru_cache(maxsize=8)
 def _bases(device: torch.device) -> tuple[Tensor, Tensor]:
-    """(64, 1, 8, 8) orthonormal DCT-II analysis kernels, and the (4, 64, 4, 4) kernels that put the coefficients of
+    """(16, 1, 4, 4) orthonormal DCT-II analysis kernels, and the (4, 16, 2, 2) kernels that put the coefficients of
     all blocks over a 2x2 cell of samples back and average them (a transposed convolution, as a plain one)."""
     n = torch.arange(BLOCK, dtype=torch.float64)
     dct = torch.cos(math.pi / BLOCK * (n + 0.5) * n[:, None]) * math.sqrt(2 / BLOCK)
     dct[0] /= math.sqrt(2)
     basis = torch.einsum("uy,vx->uvyx", dct, dct).reshape(BLOCK * BLOCK, 1, BLOCK, BLOCK)
     blocks = BLOCK // STRIDE
-    # Sample 2c + p lies at 2(c - b) + ... of block b: the kernel runs backwards over the blocks.
+    # A cell is covered by `blocks` blocks a side, the nearest first: the kernel runs backwards over them.
     cells = basis.reshape(-1, blocks, STRIDE, blocks, STRIDE).flip(1, 3)
     inverse = cells.permute(2, 4, 0, 1, 3).reshape(STRIDE**2, BLOCK * BLOCK, blocks, blocks)
     inverse = inverse / blocks**2

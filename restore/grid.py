@@ -57,9 +57,12 @@ def excess_steps(frames: Tensor) -> Tensor:
 def _line_grid(profile: Tensor) -> tuple[float, float, float, float]:
     """(score, period, offset, mean excess on the lines) of the best grid in a (W,) profile of excess steps."""
     inner = profile[2:-2].double()
-    # A strong edge of the scene itself is one line among many: it may count once, not for all.
-    level, spread = inner.median(), (inner - inner.median()).abs().median() * 1.4826 + 1e-6
-    clipped = inner.clamp_max(float(level + 6 * spread))
+    # What stands out of its neighbours is looked for, not what is busy as a whole; and a strong edge of the scene
+    # itself is one line among many: it may count once, not for all.
+    around = F.pad(inner[None], (4, 4), "reflect")[0].unfold(0, 9, 1).median(1).values
+    raised = inner - around
+    spread = float(raised.abs().median()) * 1.4826 + 1e-6
+    clipped = raised.clamp(-3 * spread, 3 * spread)
     clipped = clipped - clipped.mean()
     deviation = float(clipped.std()) + 1e-6
     length = len(clipped)

@@ -53,24 +53,34 @@ class MotionService:
 
     def flow(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
+        return resize_flow(self._flow(target, reference).to(self._device), size)
+
+    def _flow(self, target: int, reference: int) -> Tensor:
+        """(1, 2, h, w) at the source's size. Only neighbours are estimated; longer motion is composed of theirs:
+        half the work, and small displacements are estimated better than large ones."""
         found = self._flows.get((target, reference))
         if found is None:
-            field = self._estimate(self._luma[target], self._luma[reference])
-            found = torch.from_numpy(field).permute(2, 0, 1)[None].to(self._device)
+            step = 1 if reference > target else -1
+            if abs(reference - target) <= 1:
+                found = self._estimate(self._luma[target], self._luma[reference])
+            else:
+                first = self._flow(target, reference - step)
+                found = first + warp(self._flow(reference - step, reference), first, "bilinear")
             self._flows[target, reference] = found
-        return resize_flow(found, size)
+        return found
 
-    def _estimate(self, target: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        # DIS needs a pyramid: below 16 samples a side it refuses, so tiny planes are padded.
+    def _estimate(self, target: np.ndarray, reference: np.ndarray) -> Tensor:
         height, width = target.shape
-        down, across = max(0, 16 - height), max(0, 16 - width)
         if target is reference:
-            return np.zeros((height, width, 2), np.float32)
+            return torch.zeros(1, 2, height, width)
+        # DIS needs a pyramid: below 16 samples a side it refuses, so tiny planes are padded.
+        down, across = max(0, 16 - height), max(0, 16 - width)
         if down or across:
             pad = ((0, down), (0, across))
             target, reference = np.pad(target, pad, "edge"), np.pad(reference, pad, "edge")
-        field: np.ndarray = self._dis.calc(target, reference, None)
-        return np.ascontiguousarray(field[:height, :width])
+        empty = np.zeros((*target.shape, 2), np.float32)
+        field = np.asarray(self._dis.calc(target, reference, empty), np.float32)
+        return torch.from_numpy(field[:height, :width].transpose(2, 0, 1).copy())[None]
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -83,10 +93,29 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     return scaled * ratio.view(1, 2, 1, 1)
 
 
-def warp(
+def warp(plane: Tensor, flow: Tensor, mode: Literal["bilinear", "bicubic"] = "bicubic") -> Tensor:
+    """out(p) = plane(p + flow(p)). (N, C, H, W), (N, 2, H, W) -> (N, C, H, W); edges repeat.
+    On a CPU OpenCV does it (bicubic a = -0.75, as in PyTorch); `warp_reference` is what it must equal."""
+    if plane.device.type != "cpu":
+        return warp_reference(plane, flow, mode)
+    height, width = plane.shape[-2:]
+    how = cv2.INTER_CUBIC if mode == "bicubic" else cv2.INTER_LINEAR
+    moved = torch.empty_like(plane, dtype=torch.float32)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    for n in range(len(plane)):
+        across = np.clip(flow[n, 0].float().numpy() + x, 0, width - 1)
+        down = np.clip(flow[n, 1].float().numpy() + y, 0, height - 1)
+        for c in range(plane.shape[1]):
+            image = plane[n, c].float().contiguous().numpy()
+            done = cv2.remap(image, across, down, how, borderMode=cv2.BORDER_REPLICATE)
+            moved[n, c] = torch.from_numpy(np.asarray(done))
+    return moved.to(plane.dtype)
+
+
+def warp_reference(
     plane: Tensor, flow: Tensor, mode: Literal["bilinear", "bicubic"] = "bicubic"
 ) -> Tensor:
-    """out(p) = plane(p + flow(p)). (N, C, H, W), (N, 2, H, W) -> (N, C, H, W); edges repeat."""
+    """`warp` in PyTorch, on any device."""
     height, width = plane.shape[-2:]
     y = torch.arange(height, device=plane.device, dtype=torch.float32).view(1, -1, 1)
     x = torch.arange(width, device=plane.device, dtype=torch.float32).view(1, 1, -1)

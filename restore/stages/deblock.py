@@ -15,44 +15,43 @@ from restore.video import FrameBatch, Planes, QuantMap
 
 _CODES = 219.0
 """8-bit codes of one nominal unit of luma."""
+_STEP_OF_EDGE = 20.0
+"""Quantiser step by the strength of a block grid found in the picture; 13 to 38 in MPEG-1 encodes of known step."""
+_GREATEST_STEP = 24.0
+"""What is guessed from the picture alone goes no further."""
 
 
 class Deblock(Stage):
+    """Where the codec exports its quantiser, that decides; else the block grid that the index found in the scene;
+    where there is neither, the picture stays as it is."""
+
     needs: ClassVar[frozenset[str]] = frozenset({"grid"})
 
-    strength: float = Field(1.0, ge=0, le=4)
-    """Multiplier of what the quantiser asks for: 0 leaves the picture alone."""
+    strength: float = Field(0.5, ge=0, le=4)
+    """Multiplier of what the quantiser asks for: 0 leaves the picture alone, 1 is best where no network follows."""
 
     def process(self, clip: FrameBatch) -> Planes:
         if self.strength == 0:
             return clip.planes
-        source_height = clip.original()[1].height
-        done = []
-        for plane in clip.planes:
-            size = (plane.shape[-2], plane.shape[-1])
-            steps = torch.cat(
-                [self._steps(clip, i, size, source_height, plane.device) for i in range(len(clip))]
-            )
-            done.append(deblock(plane, steps * (self.strength / _CODES)))
-        return tuple(done)
+        height = clip.original()[1].height
+        return tuple(self._plane(clip, plane, height) for plane in clip.planes)
 
-    def _steps(
-        self,
-        clip: FrameBatch,
-        index: int,
-        size: tuple[int, int],
-        source_height: int,
-        device: torch.device,
-    ) -> Tensor:
+    def _plane(self, clip: FrameBatch, plane: Tensor, source_height: int) -> Tensor:
+        size = (plane.shape[-2], plane.shape[-1])
+        ratio = size[0] / source_height
+        steps = torch.cat([self._steps(clip, i, size, ratio) for i in range(len(clip))])
+        # Away from 0: the logarithm of a step is taken, and chroma's zero is mid-range.
+        done = deblock(plane.float() * _CODES, steps.to(plane.device) * self.strength)
+        return (done / _CODES).to(plane.dtype)
+
+    def _steps(self, clip: FrameBatch, index: int, size: tuple[int, int], ratio: float) -> Tensor:
         """(1, 1, H, W) quantiser steps of one frame in 8-bit codes, on the grid of a plane of `size`."""
         quant = clip.quant[index] if clip.quant else None
         if quant is not None:
-            return spread(quant, size, size[0] / source_height).to(device)
+            return spread(quant, size, ratio)
         facts = clip.facts.get(clip.frames[index].scene)
-        grid = facts.grid if facts else None
-        return torch.full((1, 1, 1, 1), grid.strength if grid else 0.0, device=device).expand(
-            1, 1, *size
-        )
+        step = _STEP_OF_EDGE * facts.grid.strength if facts and facts.grid else 0.0
+        return torch.full((1, 1, *size), min(step, _GREATEST_STEP))
 
 
 def spread(quant: QuantMap, size: tuple[int, int], ratio: float) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from restore.planes import chroma_shift, gaussian_blur, resample
+from restore.planes import gaussian_blur
 from restore.stage import Stage
-from restore.video import FrameBatch, Planes, VideoFormat
+from restore.video import FrameBatch, Planes
 
 
 class PreserveColor(Stage):
@@ -18,36 +19,35 @@ class PreserveColor(Stage):
     """0 leaves the picture alone, 1 makes the low frequencies those of the source."""
 
     def process(self, clip: FrameBatch) -> Planes:
-        source, source_format = clip.original()
+        source, _ = clip.original()
         if clip.source is None or self.strength == 0:
             return clip.planes
         return tuple(
-            self._lock(p, s, i > 0, clip.format, source_format)
+            lock(p, s, self.radius, self.strength, neutral=i > 0)
             for i, (p, s) in enumerate(zip(clip.planes, source, strict=True))
         )
 
-    def _lock(
-        self,
-        plane: Tensor,
-        source: Tensor,
-        chroma: bool,
-        fmt: VideoFormat,
-        source_format: VideoFormat,
-    ) -> Tensor:
-        size, small = plane.shape[-2:], source.shape[-2:]
-        scale = (source_format.height / fmt.height, source_format.width / fmt.width)
-        shift = chroma_shift(fmt, scale) if chroma else (0.0, 0.0)
-        seen = resample(
-            plane.float(), (small[0], small[1]), kernel="bilinear", scale=scale, shift=shift
-        )
-        drift = gaussian_blur(seen - source.float(), self.radius)
-        drift = resample(drift, (size[0], size[1]), kernel="bilinear")
-        locked = plane.float() - self.strength * drift
-        if chroma:
-            # A frame without colour gets none, not even by rounding.
-            grey = (source == 0).flatten(1).all(1).view(-1, 1, 1, 1)
-            locked = torch.where(grey, torch.zeros_like(locked), locked)
-        return locked.to(plane.dtype)
+
+def lock(plane: Tensor, source: Tensor, radius: float, strength: float, *, neutral: bool) -> Tensor:
+    """(T, 1, H, W) whose low frequencies become those of `source` (T, 1, h, w), which shows the same picture
+    (SCIENCE E13: out - LP(out) + LP(up(in))). `neutral`: frames whose source is 0 all over become 0, exactly.
+
+    The difference of the low-passes is found on a coarse grid of cells a third of `radius` wide, where blurring costs
+    nothing; cells cover the same parts of both pictures, whatever their sizes."""
+    height, width = source.shape[-2:]
+    cell = max(1, int(radius / 3))
+    coarse = (max(1, round(height / cell)), max(1, round(width / cell)))
+    drift = F.adaptive_avg_pool2d(plane.float(), coarse)
+    drift = drift - F.adaptive_avg_pool2d(source.float(), coarse)
+    drift = gaussian_blur(drift, radius * coarse[0] / height)
+    size = (plane.shape[-2], plane.shape[-1])
+    spread = F.interpolate(drift, size, mode="bilinear", align_corners=False)
+    locked = plane.float() - strength * spread
+    if neutral:
+        # A frame without colour gets none, not even by rounding.
+        grey = (source == 0).flatten(1).all(1).view(-1, 1, 1, 1)
+        locked = torch.where(grey, torch.zeros_like(locked), locked)
+    return locked.to(plane.dtype)
 
 
 STAGE = PreserveColor
