@@ -66,9 +66,12 @@ def decode(
     rate = source.video.frame_rate
     spacing = 1 / (rate or Fraction(25)) / time_base
     with open_input(source.path) as container:
-        stream = container.streams[source.video.index]
+        number = source.video.index
+        stream = container.streams[number] if number < len(container.streams) else None
         if not isinstance(stream, VideoStream) or stream.codec_context is None:
-            raise InputError(f"{source.path}: stream {source.video.index} is no longer a video")
+            raise InputError(
+                f"{source.path}: stream {number} is no longer a video; was it replaced?"
+            )
         if quantisers:
             stream.codec_context.options = {"export_side_data": "venc_params"}
 

@@ -105,15 +105,14 @@ def _pick_video(container: InputContainer, path: Path, notes: list[str]) -> AvVi
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
         kinds = sorted({_codec(s) if s.type == "audio" else s.type for s in container.streams})
-        raise InputError(
-            f"{path}: expected video, found none; the file holds only {', '.join(kinds) or 'nothing'}"
-        )
+        held = f"only {', '.join(kinds)}" if kinds else "no streams"
+        raise InputError(f"{path}: expected video, found none; the file holds {held}")
     best = container.streams.best("video")
     stream = next((s for s in moving if best is not None and s.index == best.index), moving[0])
     if stream.codec_context is None:
         raise InputError(
-            f"{path}: stream {stream.index}: no decoder for its codec (tag {stream.codec_tag!r}); "
-            f"try converting it with the program that made it"
+            f"{path}: stream {stream.index}: expected video that can be decoded, found a codec that "
+            f"FFmpeg does not know; try converting it with the program that made it"
         )
     if len(moving) > 1:
         notes.append(f"{len(moving)} video streams: stream {stream.index} is restored")

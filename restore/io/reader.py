@@ -30,6 +30,8 @@ _DEMUX_RETRIES = 8
 
 _NOT_VIDEO = frozenset({"tty", "lavfi", "data", "ffmetadata", "bin", "adf", "idf", "xbin"})
 """Demuxers that make pictures of text or of anything."""
+_PROGRAMS = frozenset({"avisynth", "vapoursynth"})
+"""Demuxers that run what the file says."""
 _PLAYLISTS = frozenset({"concat", "hls", "applehttp", "dash", "sdp", "rtsp", "rtp", "sap", "imf"})
 """Demuxers that open whatever other file or address the file names."""
 
@@ -79,9 +81,9 @@ def _check_file(path: Path) -> None:
 
 @cache
 def _formats() -> str:
-    """Every demuxer but those that follow references or take text for pictures."""
+    """Every demuxer but those that follow references, run programs or take text for pictures."""
     known = {name for name in av.formats_available if av.ContainerFormat(name).is_input}
-    return ",".join(sorted(known - _NOT_VIDEO - _PLAYLISTS))
+    return ",".join(sorted(known - _NOT_VIDEO - _PROGRAMS - _PLAYLISTS))
 
 
 def frames_of(

@@ -208,6 +208,16 @@ def test_nothing_decodable(tmp_path: Path) -> None:
     assert "expected frames, none can be decoded" in message(broken)
 
 
+def test_unknown_codec(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.avi", "-c:v", "mpeg4", seconds=0.2)
+    strange = tmp_path / "strange.avi"
+    strange.write_bytes(clip.read_bytes().replace(b"FMP4", b"\x01ZZZ"))
+    assert message(strange) == (
+        f"{strange}: stream 0: expected video that can be decoded, found a codec that FFmpeg does not "
+        "know; try converting it with the program that made it"
+    )
+
+
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(tmp_path / "clip.avi", "-c:v", "mpeg4", seconds=0.2)
     monkeypatch.setattr(probe_module, "MAX_SIDE", 60)
