@@ -96,6 +96,17 @@ def _periods(length: int) -> list[float]:
     return [p for p in periods if p <= length / 3]
 
 
+STEP_OF_EDGE = 20.0
+"""Quantiser step by the strength of a block grid; 13 to 38 in MPEG-1 encodes of known step."""
+GREATEST_STEP = 24.0
+"""What is guessed from the picture alone goes no further."""
+
+
+def guess_step(grid: BlockGrid | None) -> float:
+    """The quantiser step, in 8-bit codes, that a picture with this grid was coded with; 0 where there is no grid."""
+    return min(STEP_OF_EDGE * grid.strength, GREATEST_STEP) if grid else 0.0
+
+
 def measure_noise(luma: Tensor) -> float:
     """Standard deviation of the noise of (T, 1, H, W) luma codes, in codes of its depth, frame by frame (nothing
     moves here): Immerkaer's Laplacian (1996) per 8x8 block, of which the quietest tenth counts, so texture is

@@ -1,18 +1,28 @@
-"""Motion as a service: one estimate per pair of frames, shared by every stage; warp and confidence."""
+"""Motion as a service: one estimate per pair of frames, shared by every stage; warp, and where to believe it.
+
+Interpolation decides what averaging frames is worth: every moved frame loses detail to its kernel, and the average
+of several loses it for good. So a frame is first put on a grid twice as fine by a long kernel, once, and moved from
+there. Measured on codec material (gain over Lanczos after fusing six neighbours): bicubic 0.18 dB, 8-tap Lanczos
+0.20, this 0.21, at the cost of bicubic.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from restore.options import Options
 from restore.planes import gaussian_blur
 from restore.video import FrameInfo
+
+Field = NDArray[np.float32]
+"""(H, W, 2): displacement in samples, x then y."""
 
 
 class MotionOptions(Options):
@@ -21,22 +31,22 @@ class MotionOptions(Options):
     method: Literal["dis"] = "dis"
     """Estimator: dis = dense inverse search (Kroeger et al. 2016), on the source luma."""
     preset: Literal["ultrafast", "fast", "medium"] = "fast"
-    """Speed against accuracy of the estimator."""
+    """Speed against accuracy of the estimator: about 1, 3 and 15 ms for a pair of 352x288 frames."""
 
 
 class MotionService:
-    """Flow between frames of one stream, computed once on the source luma, on demand."""
+    """Flow between frames of one stream, computed once on the source luma, on demand.
+
+    Neighbours are estimated; flow over more frames is followed from neighbour to neighbour. That costs a fifth of
+    an estimate, and tracks what has moved too far to be found at once.
+    """
 
     def __init__(self, options: MotionOptions, device: torch.device) -> None:
-        presets = {
-            "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-            "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-            "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-        }
-        self._dis = cv2.DISOpticalFlow.create(presets[options.preset])
+        self._dis = _estimator(options.preset)
         self._device = device
-        self._luma: dict[int, np.ndarray] = {}
-        self._flows: dict[tuple[int, int], Tensor] = {}
+        self._luma: dict[int, NDArray[np.uint8]] = {}
+        self._steps: dict[tuple[int, int], Field] = {}
+        self._paths: dict[tuple[int, int], Field] = {}
 
     def add(self, frames: tuple[FrameInfo, ...], luma: Tensor) -> None:
         """Take the source luma, (T, 1, H, W) nominal, of frames about to enter the chain."""
@@ -48,39 +58,67 @@ class MotionService:
         """Drop everything about frames with a smaller index."""
         for index in [i for i in self._luma if i < before]:
             del self._luma[index]
-        for pair in [p for p in self._flows if min(p) < before]:
-            del self._flows[pair]
+        for pair in [p for p in self._steps if min(p) < before]:
+            del self._steps[pair]
 
     def flow(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
-        return resize_flow(self._flow(target, reference).to(self._device), size)
+        field = self._find(target, reference)
+        return resize_flow(torch.from_numpy(field).permute(2, 0, 1)[None].to(self._device), size)
 
-    def _flow(self, target: int, reference: int) -> Tensor:
-        """(1, 2, h, w) at the source's size. Only neighbours are estimated; longer motion is composed of theirs:
-        half the work, and small displacements are estimated better than large ones."""
-        found = self._flows.get((target, reference))
-        if found is None:
-            step = 1 if reference > target else -1
-            if abs(reference - target) <= 1:
-                found = self._estimate(self._luma[target], self._luma[reference])
-            else:
-                first = self._flow(target, reference - step)
-                found = first + warp(self._flow(reference - step, reference), first, "bilinear")
-            self._flows[target, reference] = found
-        return found
+    def _find(self, target: int, reference: int) -> Field:
+        first, last = self._luma[target], self._luma[reference]
+        if target == reference:
+            return np.zeros((*first.shape, 2), np.float32)
+        before = reference - 1 if reference > target else reference + 1
+        if before == target or before not in self._luma:
+            if (target, reference) not in self._steps:
+                self._steps[target, reference] = self._estimate(first, last)
+            return self._steps[target, reference]
+        # Paths of one target build on each other; those of the last target are not asked for again.
+        if any(start != target for start, _ in self._paths):
+            self._paths.clear()
+        if (target, reference) not in self._paths:
+            path, step = self._find(target, before), self._find(before, reference)
+            self._paths[target, reference] = follow(path, step)
+        return self._paths[target, reference]
 
-    def _estimate(self, target: np.ndarray, reference: np.ndarray) -> Tensor:
-        height, width = target.shape
-        if target is reference:
-            return torch.zeros(1, 2, height, width)
+    def _estimate(self, target: NDArray[np.uint8], reference: NDArray[np.uint8]) -> Field:
         # DIS needs a pyramid: below 16 samples a side it refuses, so tiny planes are padded.
+        height, width = target.shape
         down, across = max(0, 16 - height), max(0, 16 - width)
         if down or across:
             pad = ((0, down), (0, across))
             target, reference = np.pad(target, pad, "edge"), np.pad(reference, pad, "edge")
-        empty = np.zeros((*target.shape, 2), np.float32)
-        field = np.asarray(self._dis.calc(target, reference, empty), np.float32)
-        return torch.from_numpy(field[:height, :width].transpose(2, 0, 1).copy())[None]
+        field = self._dis.calc(target, reference, None)
+        return np.ascontiguousarray(field[:height, :width], dtype=np.float32)
+
+
+def _estimator(preset: str) -> Any:
+    presets = {
+        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+    }
+    dis = cv2.DISOpticalFlow.create(presets[preset])
+    if preset == "fast":
+        # OpenCV's own stops at quarter resolution. Half resolution with fewer patches and steps costs half as much
+        # again and gives most of what "medium" gains at six times the cost.
+        dis.setFinestScale(1)
+        dis.setPatchStride(6)
+        dis.setGradientDescentIterations(8)
+        dis.setVariationalRefinementIterations(1)
+    return dis
+
+
+def follow(path: Field, step: Field) -> Field:
+    """Displacement from A over B to C: `path` leads from A to B, `step` from B to C; all (H, W, 2)."""
+    x, y = _grid(path.shape[0], path.shape[1])
+    moved = cv2.remap(
+        step, x + path[..., 0], y + path[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    result: Field = path + moved
+    return result
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -131,8 +169,97 @@ def warp_reference(
     return moved.to(plane.dtype)
 
 
+MARGIN = 2
+"""Samples of repeated edge around a refined plane, so that the kernel finds its neighbours at the edges."""
+_HALF = torch.tensor(
+    [-0.0126302, 0.0597641, -0.1660114, 0.6188774, 0.6188774, -0.1660114, 0.0597641, -0.0126302]
+)
+"""Lanczos-4 windowed sinc half-way between samples."""
+
+
+def refine(plane: Tensor) -> Tensor:
+    """(1, 1, H, W) float32 -> (1, 1, 2 * (H + 2 * MARGIN), 2 * (W + 2 * MARGIN)): sample (y, x) comes to lie at
+    (2 * (y + MARGIN), 2 * (x + MARGIN)), the new ones between by 8-tap Lanczos; edges repeat."""
+    if plane.device.type == "cpu":
+        return torch.from_numpy(_refine_cv2(plane[0, 0].contiguous().numpy()))[None, None]
+    return refine_reference(plane)
+
+
+def refine_reference(plane: Tensor) -> Tensor:
+    """`refine`, on any device."""
+    taps = _HALF.to(plane)
+    count = len(taps)
+    pad, before, after = MARGIN, count // 2 - 1, count // 2
+    x = F.pad(plane, (pad, pad, pad, pad), "replicate")
+    between = F.conv2d(F.pad(x, (before, after, 0, 0), "replicate"), taps.view(1, 1, 1, -1))
+    rows = torch.stack((x, between), -1).flatten(-2)
+    between = F.conv2d(F.pad(rows, (0, 0, before, after), "replicate"), taps.view(1, 1, -1, 1))
+    return torch.stack((rows, between), -2).flatten(-3, -2)
+
+
+def _refine_cv2(plane: Field) -> Field:
+    taps, none = _HALF.numpy(), np.ones(1, np.float32)
+    first = len(taps) // 2 - 1
+    x = cv2.copyMakeBorder(plane, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
+
+    def between(source: Any, horizontal: bool) -> Any:
+        across, down = (taps, none) if horizontal else (none, taps)
+        anchor = (first, 0) if horizontal else (0, first)
+        edge = cv2.BORDER_REPLICATE
+        return cv2.sepFilter2D(source, cv2.CV_32F, across, down, anchor=anchor, borderType=edge)
+
+    fine = np.empty((2 * x.shape[0], 2 * x.shape[1]), np.float32)
+    across = between(x, True)
+    fine[::2, ::2], fine[::2, 1::2] = x, across
+    fine[1::2, ::2], fine[1::2, 1::2] = between(x, False), between(across, False)
+    return fine
+
+
+def warp_refined(fine: Tensor, flow: Tensor) -> Tensor:
+    """The plane that `refine` was given, moved: out(p) = plane(p + flow(p)); flow (1, 2, H, W) -> (1, 1, H, W).
+    Edges repeat. On the CPU positions are rounded to 1/64 sample."""
+    if fine.device.type == "cpu":
+        moved = _warp_cv2(fine[0, 0].numpy(), flow[0].permute(1, 2, 0).numpy())
+        return torch.from_numpy(moved)[None, None]
+    return warp_refined_reference(fine, flow)
+
+
+def warp_refined_reference(fine: Tensor, flow: Tensor) -> Tensor:
+    """`warp_refined`, on any device."""
+    height, width = flow.shape[-2:]
+    y = torch.arange(height, device=flow.device, dtype=torch.float32).view(1, -1, 1)
+    x = torch.arange(width, device=flow.device, dtype=torch.float32).view(1, 1, -1)
+    x = (x + flow[:, 0]).clamp(0, width - 1)
+    y = (y + flow[:, 1]).clamp(0, height - 1)
+    grid = torch.stack(
+        (
+            4 * (x + MARGIN) / (fine.shape[-1] - 1) - 1,
+            4 * (y + MARGIN) / (fine.shape[-2] - 1) - 1,
+        ),
+        -1,
+    )
+    return F.grid_sample(fine, grid, "bicubic", "border", align_corners=True)
+
+
+def _warp_cv2(fine: Field, flow: Field) -> Any:
+    height, width = flow.shape[:2]
+    x, y = _grid(height, width)
+    x, y = x + flow[..., 0], y + flow[..., 1]
+    for axis, length in ((x, width), (y, height)):
+        np.clip(axis, 0, length - 1, out=axis)
+        axis += MARGIN
+        axis *= 2
+    return cv2.remap(fine, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _grid(height: int, width: int) -> tuple[Field, Field]:
+    """x (1, W) and y (H, 1)."""
+    x = np.arange(width, dtype=np.float32)[None]
+    return x, np.arange(height, dtype=np.float32)[:, None]
+
+
 def confidence(target: Tensor, warped: Tensor, h: Tensor | float, sigma: float = 1.0) -> Tensor:
     """exp(-G_sigma * (warped - target)^2 / h^2), in 0..1 (SCIENCE E4).
     (N, 1, H, W) planes of one unit; `h`, in that unit, may be a plane."""
-    error = gaussian_blur((warped - target).float().square(), sigma)
-    return torch.exp(-error / (torch.as_tensor(h, device=error.device) ** 2))
+    error = gaussian_blur((warped - target).float().square_(), sigma)
+    return error.mul_(-1 / torch.as_tensor(h, device=error.device) ** 2).exp_()

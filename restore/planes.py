@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restore.color import Siting
-from restore.video import VideoFormat
+from restore.video import QuantMap, VideoFormat
 
 Kernel = Literal["lanczos3", "bicubic", "bilinear", "area"]
 
@@ -167,3 +167,15 @@ def gaussian_blur_reference(plane: Tensor, sigma: float) -> Tensor:
 
 def _reach(sigma: float) -> int:
     return max(1, math.ceil(3 * sigma))
+
+
+def quant_plane(quant: QuantMap, size: tuple[int, int], source_height: int) -> Tensor:
+    """(1, 1, H, W) float32: the step of the cell that each sample of a plane of `size` lies in, for a plane that shows
+    the whole picture of `source_height` luma lines (luma or chroma, at any scale); the last cells reach outwards."""
+    cell = max(1, round(quant.cell * size[0] / source_height))
+    rows = torch.arange(size[0], device=quant.steps.device).div_(cell, rounding_mode="floor")
+    columns = torch.arange(size[1], device=quant.steps.device).div_(cell, rounding_mode="floor")
+    rows, columns = (
+        i.clamp_max(n - 1) for i, n in zip((rows, columns), quant.steps.shape, strict=True)
+    )
+    return quant.steps.float()[rows[:, None], columns][None, None]
