@@ -24,6 +24,10 @@ SCAN_PACKETS = 20_000
 header alone."""
 
 
+COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+"""File name and type of a cover picture, by its codec."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamAction:
     """The fate of one stream."""
@@ -166,19 +170,15 @@ def _lossless_codec(container: str) -> str:
 def _plan_other(
     stream: Stream, known: OtherStream, packets: Sequence[Packet[Any]], container: str
 ) -> StreamAction:
+    def act(action: Literal["copy", "drop"], reason: str) -> StreamAction:
+        return StreamAction(known.index, known.kind, known.codec, action, None, reason)
+
     if known.kind == "video" and stream.disposition & Disposition.attached_pic:
-        return StreamAction(
-            known.index, known.kind, known.codec, "drop", None, "a cover picture is not carried yet"
-        )
+        if container == "matroska" and known.codec in COVERS:
+            return act("copy", "a cover picture, as an attachment")
+        return act("drop", f"a cover picture is not carried to {container}; try an .mkv file")
     tried = try_copy(stream, packets, container)
     if tried.error is None:
-        return StreamAction(known.index, known.kind, known.codec, "copy", None, "as it is")
-    return StreamAction(
-        known.index,
-        known.kind,
-        known.codec,
-        "drop",
-        None,
-        f"{container} cannot hold it ({tried.error})"
-        + ("; try an .mkv file" if container != "matroska" else ""),
-    )
+        return act("copy", "as it is")
+    advice = "" if container == "matroska" else "; try an .mkv file"
+    return act("drop", f"{container} cannot hold it ({tried.error}){advice}")

@@ -1,33 +1,26 @@
 """Segments and the source's other streams into one file.
 
 Times: the source's clock less `origin_of`, so the output starts at 0 and all streams keep their distances.
-Decode times are derived anew over the whole stream, because each segment's encoder counted its own:
-dts_k = sorted(pts)_k - max_j(sorted(pts)_j - pts_j), j in decode order: the earliest ones that never
-exceed a pts.
 """
 
 from __future__ import annotations
 
 import heapq
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any, cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
-from restore.io.audio import StreamAction, StreamPlan
-from restore.io.encode import START
+from restore.io.audio import COVERS, StreamAction, StreamPlan
 from restore.io.lossless import (
     SoundCount,
     cut_samples,
@@ -39,6 +32,7 @@ from restore.io.lossless import (
 from restore.io.matroska import PLACEHOLDER, finish_header
 from restore.io.moving import Mover, in_order
 from restore.io.reader import open_input, packets_of
+from restore.io.segments import SegmentClock, open_segment
 from restore.io.source import Source, Span
 from restore.io.tags import siting_name, stated_siting
 from restore.io.text import decode_text
@@ -68,7 +62,7 @@ def join(
     as `plan` says, written to `out` as plan.container. `fmt` is the encoded format; `span` the part of the
     source that the segments hold: converted sound is cut to the sample, copied streams to whole packets.
     Returns what the log should say of the sound. Raises OutputError."""
-    clock = _Clock(segments, fmt)
+    clock = SegmentClock(segments, fmt)
     origin = origin_of(source, Fraction(clock.first) * fmt.time_base, span)
     counts: list[tuple[int, SoundCount]] = []
     try:
@@ -81,7 +75,7 @@ def join(
             file = open_files.enter_context(open_input(source.path))
             _describe(target, file, source, plan, origin, span)
             video = _add_video(target, first.streams.video[0], fmt)
-            others = [_add_other(target, file, action) for action in plan.kept()]
+            others = [_add_other(target, file, source, action) for action in plan.kept()]
             target.start_encoding()
             flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
             rest: dict[int, Mover] = {}
@@ -95,7 +89,7 @@ def join(
                     )
                 elif action.kind == "audio":
                     flows.append(_copied_sound(source, action, mover))
-                elif action.kind != "attachment":
+                elif stream.type != "attachment":
                     rest[action.index] = mover
             flows.append(_copied_rest(file, rest))
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
@@ -105,77 +99,6 @@ def join(
     except (av.FFmpegError, ValueError, OSError) as error:
         raise OutputError(f"{out}: cannot be written: {error}; is the disk full?") from error
     return tuple(f"stream {index}: {line}" for index, count in counts for line in count.lines())
-
-
-class _Clock:
-    """Times of all video packets, known before the first is muxed: two integers a frame."""
-
-    def __init__(self, segments: Sequence[Path], fmt: VideoFormat) -> None:
-        self.pts = array("q")
-        """In decode order, in fmt.time_base."""
-        look: tuple[Any, ...] | None = None
-        for path in segments:
-            with _open_segment(path) as (file, stream, start):
-                context = stream.codec_context
-                mine = (context.extradata, context.codec.id, context.width, context.height)
-                if look is not None and mine != look:
-                    raise OutputError(
-                        f"{path}: was encoded with other settings than {segments[0]} and cannot be "
-                        f"joined to it; try deleting the unfinished output and starting again"
-                    )
-                look = mine
-                for packet in file.demux(stream):
-                    if packet.size:
-                        self.pts.append(start + _ticks(packet.pts, stream, fmt))
-        if not self.pts:
-            raise OutputError("no segment holds a frame; try starting again")
-        order = array("q", sorted(self.pts))
-        self.first = order[0]
-        if any(a == b for a, b in pairwise(order)):
-            raise OutputError("two segments hold the same frame; try starting again")
-        reorder = max(s - p for s, p in zip(order, self.pts, strict=True))
-        self.dts = array("q", (s - reorder for s in order))
-        steps = [b - a for a, b in pairwise(order)]
-        self.usual = _usual(steps)
-        """Duration of a frame, in ticks."""
-        last = round(median(steps[-32:])) if steps else 1
-        following = dict(zip(order, [*order[1:], order[-1] + last], strict=True))
-        self.durations = array("q", (following[p] - p for p in self.pts))
-
-
-def _usual(steps: Sequence[int]) -> Fraction:
-    """The mean where the rate is constant but for rounding to ticks, else the median."""
-    mean = Fraction(sum(steps), len(steps)) if steps else Fraction(1)
-    constant = all(abs(step - mean) <= 1 for step in steps)
-    return mean if constant else Fraction(median(steps))
-
-
-class _open_segment:  # noqa: N801 - a context manager that reads as a verb
-    """(file, its video stream, pts of its first frame)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> tuple[InputContainer, VideoStream, int]:
-        try:
-            self._file = av.open(str(self._path), "r")
-            start = int(self._file.metadata[START])
-            return self._file, self._file.streams.video[0], start
-        except (av.FFmpegError, KeyError, IndexError, ValueError) as error:
-            raise OutputError(
-                f"{self._path}: is not a whole segment ({error}); try deleting it and starting again"
-            ) from error
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _ticks(pts: int | None, stream: Stream, fmt: VideoFormat) -> int:
-    """A segment's time in fmt.time_base: exact, NUT only multiplies the base."""
-    exact = (pts or 0) * Fraction(stream.time_base or 0) / fmt.time_base
-    if exact.denominator != 1:
-        raise OutputError(f"a segment holds a time between two ticks: {exact}")
-    return exact.numerator
 
 
 def _describe(
@@ -247,7 +170,9 @@ def _add_with_siting(
     return stream
 
 
-def _add_other(target: OutputContainer, file: InputContainer, action: StreamAction) -> Stream:
+def _add_other(
+    target: OutputContainer, file: InputContainer, source: Source, action: StreamAction
+) -> Stream:
     """The output's stream for one of the source's, with its names."""
     known = file.streams[action.index]
     if action.action == "convert" and isinstance(known, AudioStream):
@@ -255,6 +180,8 @@ def _add_other(target: OutputContainer, file: InputContainer, action: StreamActi
         stream = cast(Stream, target.add_stream(action.to or "flac", rate=context.sample_rate))
         codec = cast(AudioStream, stream).codec_context
         open_lossless(codec, context.sample_rate, context.channels, context.format.name)
+    elif known.disposition & Disposition.attached_pic:
+        return target.add_attachment(*COVERS[action.codec], _first_packet(source, action.index))
     else:
         stream = target.add_stream_from_template(known, opaque=True)
     for key, value in known.metadata.items():
@@ -264,13 +191,26 @@ def _add_other(target: OutputContainer, file: InputContainer, action: StreamActi
     return stream
 
 
+def _first_packet(source: Source, index: int) -> bytes:
+    """A cover is a stream of one packet: the picture's file."""
+    with open_input(source.path) as file:
+        for packet in packets_of(file, [file.streams[index]], lambda *_: None):
+            if packet.size:
+                return bytes(packet)
+    return b""
+
+
 def _video_packets(
-    segments: Sequence[Path], clock: _Clock, fmt: VideoFormat, origin: Fraction, video: VideoStream
+    segments: Sequence[Path],
+    clock: SegmentClock,
+    fmt: VideoFormat,
+    origin: Fraction,
+    video: VideoStream,
 ) -> Iterator[Timed]:
     base = Fraction(video.time_base or fmt.time_base)
     number = 0
     for path in segments:
-        with _open_segment(path) as (file, stream, _):
+        with open_segment(path) as (file, stream, _):
             for packet in file.demux(stream):
                 if not packet.size:
                     continue

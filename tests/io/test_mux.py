@@ -231,6 +231,19 @@ def test_a_part_keeps_its_sync(
     assert abs(found_start - wanted) < 0.001
 
 
+def test_a_cover_goes_along(tmp_path: Path) -> None:
+    cover = tmp_path / "cover.png"
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=16x16", "-frames:v", "1", cover)
+    plain = make_clip(tmp_path / "plain.mkv", "-c:v", "mpeg4", seconds=0.6)
+    full = tmp_path / "full.mkv"
+    ffmpeg("-i", plain, "-c", "copy", "-attach", cover, "-metadata:s:t", "mimetype=image/png", full)
+    job = encoded(full, tmp_path, OutputOptions(preset="ultrafast"), (5,))
+    plan = job.join(tmp_path / "out.mkv")
+    assert plan.lines() == ["stream 1 (video, png): copy: a cover picture, as an attachment"]
+    verify(tmp_path / "out.mkv", job.pts_ms, job.source, plan)
+    assert any("png" in s and "attached pic" in s for s in stream_lines(tmp_path / "out.mkv"))
+
+
 # What verification must catch ----------------------------------------------------------------------
 
 
