@@ -1,0 +1,75 @@
+"""Videos for tests: small, odd, cut, of variable rate, with everything a batch can carry."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+
+from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
+from restore.motion import MotionOptions, MotionService
+from restore.video import (
+    BlockGrid,
+    Chroma,
+    FrameBatch,
+    FrameInfo,
+    QuantMap,
+    SceneFacts,
+    VideoFormat,
+)
+
+VFR = [0, 40, 80, 133, 143, 190, 260, 300, 341, 400, 420, 500]
+SCENES = [0] * 5 + [1] + [2] * 6
+COLOR = ColorInfo(Matrix.SMPTE170M, Primaries.SMPTE170M, Transfer.SMPTE170M, False, Siting.LEFT)
+
+Make = Callable[..., FrameBatch]
+
+
+@pytest.fixture
+def make_video() -> Make:
+    """make_video(width, height, chroma, quant=..., facts=...): 12 frames in scenes of 5, 1 and 6, that drift."""
+
+    def make(
+        width: int = 37,
+        height: int = 23,
+        chroma: Chroma | None = Chroma.C420,
+        *,
+        quant: bool = True,
+        facts: bool = True,
+        motion: bool = True,
+    ) -> FrameBatch:
+        generator = torch.Generator().manual_seed(0)
+        fmt = VideoFormat(width, height, chroma, 8, Fraction(1, 1000), COLOR)
+        frames = tuple(FrameInfo(i, VFR[i], 40, SCENES[i]) for i in range(12))
+        planes = []
+        for number, (h, w) in enumerate(fmt.plane_shapes()):
+            big = torch.rand(3, h + 16, w + 16, generator=generator)
+            rows = [big[s, i : i + h, i : i + w] for i, s in enumerate(SCENES)]
+            noise = 0.02 * torch.randn(12, h, w, generator=generator)
+            planes.append((torch.stack(rows) * 0.8 + noise - 0.4 * (number > 0))[:, None])
+        cells = (-(-height // 16), -(-width // 16))
+        maps = tuple(QuantMap(4 + 12 * torch.rand(cells, generator=generator)) for _ in range(12))
+        grid = SceneFacts(BlockGrid((8.0, 8.0), (0.0, 0.0), 1.0), 2.0)
+        video = FrameBatch(
+            tuple(planes),
+            frames,
+            fmt,
+            quant=maps if quant else (),
+            facts=dict.fromkeys(range(3), grid) if facts else {},
+        )
+        return with_motion(video) if motion else video
+
+    return make
+
+
+def with_motion(video: FrameBatch) -> FrameBatch:
+    """The same frames with a motion service that has seen their luma."""
+    service = MotionService(MotionOptions(), torch.device("cpu"))
+    service.add(video.frames, video.planes[0])
+    return replace(video, motion=service)
+
+
+@pytest.fixture
+def cut() -> Callable[[FrameBatch, int], Iterator[FrameBatch]]:
+    return lambda video, size: (video[i : i + size] for i in range(0, len(video), size))
