@@ -35,33 +35,43 @@ _EDGES = (1.257, 1.198)
 """... with b and b^2, b = excess of the step across 8x8 block edges over the step, -0.1 to 0.6."""
 
 
-def deblock(codes: Tensor, step: Tensor) -> Tensor:
+def deblock(codes: Tensor, step: Tensor, strength: float = 1.0) -> Tensor:
     """(T, 1, H, W) float32 in 8-bit codes -> the same, any H, W >= 1. Constants stay constant to float rounding.
 
-    `step`: (T, 1, H, W), quantiser step size in 8-bit codes, times any strength; at 0 the picture stays as it is.
+    `step`: (T, 1, H, W), or (T, 1, 1, 1) where a frame has one quantiser: step size in 8-bit codes; where it is 0 the
+    picture stays as it is. `strength` multiplies all thresholds.
     """
+    # One frame at a time: its 16 planes of coefficients stay in the caches.
+    return torch.cat(
+        [_deblock(c[None], s[None], strength) for c, s in zip(codes, step, strict=True)]
+    )
+
+
+def _deblock(codes: Tensor, step: Tensor, strength: float) -> Tensor:
     height, width = codes.shape[-2:]
-    forward, inverse = _bases(codes.device)
+    forward, inverse, shape = _bases(codes.device)
     # Each sample must lie in the same number of blocks: pad to an even size, and a block less a stride around.
     margin = BLOCK - STRIDE
     pad = (margin, margin + width % 2, margin, margin + height % 2)
     c = F.conv2d(F.pad(codes, pad, "replicate"), forward, stride=STRIDE)
-    q = F.avg_pool2d(F.pad(step, pad, "replicate"), BLOCK, STRIDE).clamp_min(1e-3)
+    q = step.clamp_min(1e-3)
+    if q.numel() > 1:
+        # The first sample of a block's second half is its centre; the last blocks reach outside.
+        q = F.pad(q, (0, 2, 0, 2), "replicate")[:, :, ::STRIDE, ::STRIDE]
+        q = q[:, :, : c.shape[2], : c.shape[3]]
     power = c.square()
     activity = torch.log(power[:, 1:].mean(1, keepdim=True) / q.square() + 1e-3)
-    level = torch.log(q / 10)
     edges = (block_edges(codes).view(-1, 1, 1, 1) / q).clamp(-0.1, 0.6)
-    change = _quadratic(_ACTIVITY, activity) + _quadratic(_STEP, level) + _quadratic(_EDGES, edges)
-    threshold = q.square() * torch.exp(2 * change)
-    shape = torch.tensor(_THRESHOLD, device=codes.device).mul(2).exp().view(1, -1, 1, 1)
-    kept = c * power / (power + threshold * shape).clamp_min(1e-9)
-    kept[:, :1] = c[:, :1]
+    change = _quadratic(_STEP, torch.log(q / 10)) + _quadratic(_EDGES, edges)
+    change = change + _quadratic(_ACTIVITY, activity)
+    threshold = (strength * q).square() * change.mul_(2).exp_()
+    kept = c.mul_(power.div_(torch.addcmul(power, threshold, shape).clamp_min_(1e-9)))
     out = F.pixel_shuffle(F.conv2d(kept, inverse), STRIDE)[:, :, :height, :width]
-    return torch.where(step > 0, out, codes)
+    return out if bool((step > 0).all()) else torch.where(step > 0, out, codes)
 
 
 def _quadratic(weights: tuple[float, float], x: Tensor) -> Tensor:
-    return weights[0] * x + weights[1] * x.square()
+    return x * (weights[0] + weights[1] * x)
 
 
 def block_edges(codes: Tensor) -> Tensor:
@@ -80,9 +90,10 @@ def block_edges(codes: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _bases(device: torch.device) -> tuple[Tensor, Tensor]:
+def _bases(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """(16, 1, 4, 4) orthonormal DCT-II analysis kernels, and the (4, 16, 2, 2) kernels that put the coefficients of
-    all blocks over a 2x2 cell of samples back and average them (a transposed convolution, as a plain one)."""
+    all blocks over a 2x2 cell of samples back and average them (a transposed convolution, as a plain one); and the
+    (1, 16, 1, 1) squares of _THRESHOLD, 0 for the mean."""
     n = torch.arange(BLOCK, dtype=torch.float64)
     dct = torch.cos(math.pi / BLOCK * (n + 0.5) * n[:, None]) * math.sqrt(2 / BLOCK)
     dct[0] /= math.sqrt(2)
@@ -92,4 +103,6 @@ def _bases(device: torch.device) -> tuple[Tensor, Tensor]:
     cells = basis.reshape(-1, blocks, STRIDE, blocks, STRIDE).flip(1, 3)
     inverse = cells.permute(2, 4, 0, 1, 3).reshape(STRIDE**2, BLOCK * BLOCK, blocks, blocks)
     inverse = inverse / blocks**2
-    return basis.float().to(device), inverse.float().contiguous().to(device)
+    shape = torch.tensor(_THRESHOLD).mul(2).exp().view(1, -1, 1, 1)
+    shape[:, 0] = 0
+    return basis.float().to(device), inverse.float().contiguous().to(device), shape.to(device)

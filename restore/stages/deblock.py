@@ -35,20 +35,26 @@ class Deblock(Stage):
 
     def _plane(self, clip: FrameBatch, plane: Tensor, source_height: int) -> Tensor:
         size = (plane.shape[-2], plane.shape[-1])
-        steps = torch.cat([self._steps(clip, i, size, source_height) for i in range(len(clip))])
-        # Away from 0: the logarithm of a step is taken, and chroma's zero is mid-range.
-        done = deblock(plane.float() * _CODES, steps.to(plane.device), self.strength)
-        return (done / _CODES).to(plane.dtype)
+        steps = [
+            self._step(clip, i, size, source_height).to(plane.device) for i in range(len(clip))
+        ]
+        done = [
+            deblock(p[None].float() * _CODES, s, self.strength) / _CODES
+            for p, s in zip(plane, steps, strict=True)
+        ]
+        return torch.cat(done).to(plane.dtype)
 
-    def _steps(
+    def _step(
         self, clip: FrameBatch, index: int, size: tuple[int, int], source_height: int
     ) -> Tensor:
-        """(1, 1, H, W) quantiser steps of one frame in 8-bit codes, on the grid of a plane of `size`."""
+        """Quantiser step of one frame in 8-bit codes: (1, 1, H, W) for a plane of `size`, or (1, 1, 1, 1)."""
         quant = clip.quant[index] if clip.quant else None
-        if quant is not None:
-            return quant_plane(quant, size, source_height)
-        facts = clip.facts.get(clip.frames[index].scene)
-        return torch.full((1, 1, *size), guess_step(facts.grid if facts else None))
+        if quant is None:
+            facts = clip.facts.get(clip.frames[index].scene)
+            return torch.full((1, 1, 1, 1), guess_step(facts.grid if facts else None))
+        if bool((quant.steps == quant.steps[0, 0]).all()):
+            return quant.steps[:1, :1].float()[None, None]
+        return quant_plane(quant, size, source_height)
 
 
 STAGE = Deblock
