@@ -115,6 +115,14 @@ def test_other_pixel_formats_are_converted_and_said(
     assert f"pixel format {pixel_format} is read as {read_as}" in source.notes
 
 
+def test_the_matrix_of_rgb_is_the_one_it_is_converted_with(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", "-c:v", "libx264rgb", "-crf", "10", seconds=0.2)
+    source = probe(clip, AUTO)
+    assert source.video.pixel_format == "gbrp"
+    assert source.video.format.color.matrix is Matrix.BT470BG
+    assert source.video.format.color.full_range is False
+
+
 def test_subtitles_and_attachments_are_listed(tmp_path: Path) -> None:
     text = tmp_path / "words.srt"
     text.write_text("1\n00:00:00,100 --> 00:00:00,500\nHello\n")
