@@ -74,7 +74,9 @@ def join(
             first = open_files.enter_context(av.open(str(segments[0]), "r"))
             file = open_files.enter_context(open_input(source.path))
             _describe(target, file, source, plan, origin, span)
-            video = _add_video(target, first.streams.video[0], fmt)
+            video = _add_video(
+                target, first.streams.video[0], file.streams[source.video.index], fmt
+            )
             others = [_add_other(target, file, source, action) for action in plan.kept()]
             target.start_encoding()
             flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
@@ -129,8 +131,10 @@ def _describe(
     target.set_chapters(chapters)
 
 
-def _add_video(target: OutputContainer, segment: VideoStream, fmt: VideoFormat) -> VideoStream:
-    """The output's video stream, every tag set."""
+def _add_video(
+    target: OutputContainer, segment: VideoStream, known: Stream, fmt: VideoFormat
+) -> VideoStream:
+    """The output's video stream, every tag set; names as `known`, the source's stream, has them."""
     codec = segment.codec_context.codec.canonical_name
     stated = stated_siting(segment)
     if fmt.chroma is not None and stated is not fmt.color.siting and codec in _SITING_ENCODERS:
@@ -146,8 +150,9 @@ def _add_video(target: OutputContainer, segment: VideoStream, fmt: VideoFormat) 
     if codec == "hevc" and target.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the tag that QuickTime plays
     stream.time_base = fmt.time_base
+    _name(stream, known)
     if target.format.name == "matroska":
-        stream.metadata["title"] = PLACEHOLDER
+        stream.metadata["title"] = stream.metadata.get("title", "") + PLACEHOLDER
     return stream
 
 
@@ -184,11 +189,23 @@ def _add_other(
         return target.add_attachment(*COVERS[action.codec], _first_packet(source, action.index))
     else:
         stream = target.add_stream_from_template(known, opaque=True)
+    _name(stream, known)
+    return stream
+
+
+_OF_THE_OLD_FILE = (
+    *("DURATION", "ENCODER", "HANDLER_NAME", "VENDOR_ID", "_STATISTICS"),
+    *("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"),
+)
+"""Tags (their beginnings) that would be wrong in a new file."""
+
+
+def _name(stream: Stream, known: Stream) -> None:
+    """Language, title and the like, and what the stream is for."""
     for key, value in known.metadata.items():
-        if key.lower() not in ("duration", "encoder", "handler_name", "vendor_id"):
+        if not key.upper().startswith(_OF_THE_OLD_FILE):
             stream.metadata[key] = decode_text(value.encode("latin-1"))
     stream.disposition = known.disposition
-    return stream
 
 
 def _first_packet(source: Source, index: int) -> bytes:

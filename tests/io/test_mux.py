@@ -179,7 +179,8 @@ def test_everything_else_goes_along(tmp_path: Path) -> None:
         "-i", plain, "-i", words, "-i", chapters, "-map", "0", "-map", "1", "-map_metadata", "2",
         "-c", "copy", "-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font",
         "-metadata:s:a:0", "language=jpn", "-metadata:s:a:0", "title=Ton",
-        "-disposition:s:0", "forced", full,
+        "-metadata:s:v", "language=deu", "-metadata:s:v", "title=Bild", "-disposition:s:0", "forced",
+        full,
     )  # fmt: skip
     job = encoded(full, tmp_path, OutputOptions(preset="ultrafast"))
     plan = job.join(tmp_path / "out.mkv")
@@ -188,6 +189,9 @@ def test_everything_else_goes_along(tmp_path: Path) -> None:
     assert re.search(r"title\s+: Der Film", text)
     assert re.search(
         r"Chapter #0:1: start 0\.400000, end 1\.000000\s+Metadata:\s+title\s+: Two", text
+    )
+    assert re.search(
+        r"Stream #0:0\((deu|ger)\): Video: h264.*\s+Metadata:\s+title\s+: Bild\n", text
     )
     assert re.search(r"Stream #0:1\(jpn\): Audio: ac3.*\s+Metadata:\s+title\s+: Ton", text)
     assert re.search(r"Stream #0:2.*: Subtitle: subrip.*\(forced\)", text)
