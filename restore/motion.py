@@ -139,10 +139,10 @@ def warp(plane: Tensor, flow: Tensor, mode: Literal["bilinear", "bicubic"] = "bi
     height, width = plane.shape[-2:]
     how = cv2.INTER_CUBIC if mode == "bicubic" else cv2.INTER_LINEAR
     moved = torch.empty_like(plane, dtype=torch.float32)
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    x, y = _grid(height, width)
     for n in range(len(plane)):
-        across = np.clip(flow[n, 0].float().numpy() + x, 0, width - 1)
-        down = np.clip(flow[n, 1].float().numpy() + y, 0, height - 1)
+        across = flow[n, 0].float().numpy() + x
+        down = flow[n, 1].float().numpy() + y
         for c in range(plane.shape[1]):
             image = plane[n, c].float().contiguous().numpy()
             done = cv2.remap(image, across, down, how, borderMode=cv2.BORDER_REPLICATE)
