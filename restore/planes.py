@@ -237,3 +237,23 @@ def quant_plane(quant: QuantMap, size: tuple[int, int], source_height: int) -> T
         i.clamp_max(n - 1) for i, n in zip((rows, columns), quant.steps.shape, strict=True)
     )
     return quant.steps.float()[rows[:, None], columns][None, None]
+
+
+def pool(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    """(T, C, h, w) float32 -> (T, C, H, W), no larger: the mean of what each cell of an even grid covers."""
+    if plane.device.type != "cpu":
+        return F.adaptive_avg_pool2d(plane, size)
+    return _resize(plane, size, cv2.INTER_AREA)
+
+
+def stretch(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    """(T, C, h, w) float32 -> (T, C, H, W), no smaller: bilinear, edges aligned and repeated."""
+    if plane.device.type != "cpu":
+        return F.interpolate(plane, size, mode="bilinear", align_corners=False)
+    return _resize(plane, size, cv2.INTER_LINEAR)
+
+
+def _resize(plane: Tensor, size: tuple[int, int], how: int) -> Tensor:
+    flat = plane.detach().contiguous().flatten(0, 1).numpy()
+    done = np.stack([cv2.resize(p, (size[1], size[0]), interpolation=how) for p in flat])
+    return torch.from_numpy(done).view(*plane.shape[:2], *size)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from restore.planes import gaussian_blur
+from restore.planes import chroma_shift, gaussian_blur, pool, resample, stretch
 from restore.stage import Stage
 from restore.video import FrameBatch, Planes
 
@@ -19,35 +18,51 @@ class PreserveColor(Stage):
     """0 leaves the picture alone, 1 makes the low frequencies those of the source."""
 
     def process(self, clip: FrameBatch) -> Planes:
-        source, _ = clip.original()
+        source, source_format = clip.original()
         if clip.source is None or self.strength == 0:
             return clip.planes
-        return tuple(
-            lock(p, s, self.radius, self.strength, neutral=i > 0)
-            for i, (p, s) in enumerate(zip(clip.planes, source, strict=True))
+        scale = (clip.format.height / source_format.height, clip.format.width / source_format.width)
+        shift = chroma_shift(source_format, scale)
+        luma, *chroma = clip.planes
+        return (
+            lock(luma, source[0], self.radius, self.strength),
+            *(
+                neutral(lock(p, s, self.radius, self.strength, shift), s)
+                for p, s in zip(chroma, source[1:], strict=False)
+            ),
         )
 
 
-def lock(plane: Tensor, source: Tensor, radius: float, strength: float, *, neutral: bool) -> Tensor:
-    """(T, 1, H, W) whose low frequencies become those of `source` (T, 1, h, w), which shows the same picture
-    (SCIENCE E13: out - LP(out) + LP(up(in))). `neutral`: frames whose source is 0 all over become 0, exactly.
+def lock(
+    plane: Tensor,
+    source: Tensor,
+    radius: float,
+    strength: float,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Tensor:
+    """(T, 1, H, W) with the low frequencies of `source` (T, 1, h, w), which shows the same picture at any size, in
+    place of its own (SCIENCE E13: out - LP(out) + LP(up(in))).
 
     The difference of the low-passes is found on a coarse grid of cells a third of `radius` wide, where blurring costs
-    nothing; cells cover the same parts of both pictures, whatever their sizes."""
+    nothing. `shift` (vertical, horizontal) is what `resample` made `plane` with: chroma sited to one side does not
+    lie where the edges of the planes say, and a gradient moved by a part of a sample would be taken for a drift.
+    """
     height, width = source.shape[-2:]
     cell = max(1, int(radius / 3))
     coarse = (max(1, round(height / cell)), max(1, round(width / cell)))
-    drift = F.adaptive_avg_pool2d(plane.float(), coarse)
-    drift = drift - F.adaptive_avg_pool2d(source.float(), coarse)
-    drift = gaussian_blur(drift, radius * coarse[0] / height)
-    size = (plane.shape[-2], plane.shape[-1])
-    spread = F.interpolate(drift, size, mode="bilinear", align_corners=False)
-    locked = plane.float() - strength * spread
-    if neutral:
-        # A frame without colour gets none, not even by rounding.
-        grey = (source == 0).flatten(1).all(1).view(-1, 1, 1, 1)
-        locked = torch.where(grey, torch.zeros_like(locked), locked)
-    return locked.to(plane.dtype)
+    wanted = pool(source.float(), coarse)
+    if shift != (0.0, 0.0):
+        moved = (shift[0] * coarse[0] / height, shift[1] * coarse[1] / width)
+        wanted = resample(wanted, coarse, kernel="bicubic", shift=moved)
+    drift = gaussian_blur(pool(plane.float(), coarse) - wanted, radius * coarse[0] / height)
+    spread = stretch(drift, (plane.shape[-2], plane.shape[-1]))
+    return torch.sub(plane.float(), spread, alpha=strength).to(plane.dtype)
+
+
+def neutral(plane: Tensor, source: Tensor) -> Tensor:
+    """Frames whose source chroma is 0 all over become 0, exactly: no colour, not even by rounding."""
+    grey = (source == 0).flatten(1).all(1).view(-1, 1, 1, 1)
+    return torch.where(grey, torch.zeros_like(plane), plane)
 
 
 STAGE = PreserveColor
