@@ -315,8 +315,8 @@ def _time(text: str | None, option: str) -> Fraction | None:
 
 def main() -> NoReturn:
     """Entry point; turns every ending into its exit code."""
-    # A polite kill deserves the same care as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # A polite kill deserves the same care as Ctrl-C, also where a shell had Ctrl-C ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except RestoreError as error:
