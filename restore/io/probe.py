@@ -191,7 +191,7 @@ def _video(
         ),
         frame_rate=Fraction(rate) if rate else None,
         header_duration=None if stream.duration is None else stream.duration * time_base,
-        start_pts=frame.pts or 0,
+        start_pts=next((t for t in (frame.pts, frame.dts, stream.start_time) if t is not None), 0),
         rotation=rotation,
     )
 
