@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -25,9 +26,9 @@ class PreserveColor(Stage):
         shift = chroma_shift(source_format, scale)
         luma, *chroma = clip.planes
         return (
-            lock(luma, source[0], self.radius, self.strength),
+            lock(luma, source[0], self.radius, self.strength, scale),
             *(
-                neutral(lock(p, s, self.radius, self.strength, shift), s)
+                neutral(lock(p, s, self.radius, self.strength, scale, shift), s)
                 for p, s in zip(chroma, source[1:], strict=False)
             ),
         )
@@ -38,24 +39,30 @@ def lock(
     source: Tensor,
     radius: float,
     strength: float,
+    scale: tuple[float, float],
     shift: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
-    """(T, 1, H, W) with the low frequencies of `source` (T, 1, h, w), which shows the same picture at any size, in
-    place of its own (SCIENCE E13: out - LP(out) + LP(up(in))).
+    """(T, 1, H, W) with the low frequencies of `source` (T, 1, h, w), which shows the same picture, in place of its
+    own (SCIENCE E13: out - LP(out) + LP(up(in))).
 
     The difference of the low-passes is found on a coarse grid of cells a third of `radius` wide, where blurring costs
-    nothing. `shift` (vertical, horizontal) is what `resample` made `plane` with: chroma sited to one side does not
-    lie where the edges of the planes say, and a gradient moved by a part of a sample would be taken for a drift.
+    nothing. `scale` and `shift` (vertical, horizontal) are what `resample` made `plane` with: the chroma of odd sizes
+    ends elsewhere, and chroma sited to one side does not lie where the edges of the planes say; a gradient moved by
+    a part of a sample would be taken for a drift.
     """
-    height, width = source.shape[-2:]
+    (height, width), (high, wide) = source.shape[-2:], plane.shape[-2:]
     cell = max(1, int(radius / 3))
     coarse = (max(1, round(height / cell)), max(1, round(width / cell)))
     wanted = pool(source.float(), coarse)
     if shift != (0.0, 0.0):
         moved = (shift[0] * coarse[0] / height, shift[1] * coarse[1] / width)
         wanted = resample(wanted, coarse, kernel="bicubic", shift=moved)
-    drift = gaussian_blur(pool(plane.float(), coarse) - wanted, radius * coarse[0] / height)
-    spread = stretch(drift, (plane.shape[-2], plane.shape[-1]))
+    missing = (round(height * scale[0]) - high, round(width * scale[1]) - wide)
+    seen = plane.float()
+    if max(missing) > 0:
+        seen = F.pad(seen, (0, max(0, missing[1]), 0, max(0, missing[0])), "replicate")
+    drift = gaussian_blur(pool(seen, coarse) - wanted, radius * coarse[0] / height)
+    spread = stretch(drift, (seen.shape[-2], seen.shape[-1]))[..., :high, :wide]
     return torch.sub(plane.float(), spread, alpha=strength).to(plane.dtype)
 
 
