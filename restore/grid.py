@@ -33,17 +33,24 @@ def find_grid(luma: Tensor) -> BlockGrid | None:
     height, width = frames.shape[-2:]
     if min(height, width) < 3 * 8:
         return None
-    found = [_line_grid(excess_steps(f)) for f in (frames.transpose(1, 2), frames)]
-    scores = sorted(score for score, *_ in found)
-    if scores[1] < _LEAST or scores[0] < _LEAST_OTHER:
+    profiles = [excess_steps(f) for f in (frames.transpose(1, 2), frames)]
+    found = [_line_grid(p, _periods(len(p) - 4)) for p in profiles]
+    strong = 0 if found[0][0] > found[1][0] else 1
+    if found[strong][0] < _LEAST:
+        return None
+    # The other axis follows: blocks are square, may be seen at half or twice their size along one axis (fields,
+    # macroblocks), and a rescaling that changes the aspect changes it by no more than a third.
+    period = found[strong][1]
+    near = [p for p in _periods(len(profiles[1 - strong]) - 4) if _belongs(p / period)]
+    found[1 - strong] = _line_grid(profiles[1 - strong], near)
+    if found[1 - strong][0] < _LEAST_OTHER:
         return None
     (_, py, oy, sy), (_, px, ox, sx) = found
-    # Blocks are square, may be seen at half or twice their size along one axis (fields, macroblocks),
-    # and a rescaling that changes the aspect changes it by no more than a third.
-    ratio = px / py
-    if ratio not in (0.5, 2.0) and not 0.75 < ratio < 1.34:
-        return None
     return BlockGrid((py, px), (oy, ox), (sy + sx) / 2)
+
+
+def _belongs(ratio: float) -> bool:
+    return ratio in (0.5, 2.0) or 0.75 < ratio < 1.34
 
 
 def excess_steps(frames: Tensor) -> Tensor:
@@ -54,8 +61,9 @@ def excess_steps(frames: Tensor) -> Tensor:
     return F.pad(excess.mean((0, 1)), (2, 2))
 
 
-def _line_grid(profile: Tensor) -> tuple[float, float, float, float]:
-    """(score, period, offset, mean excess on the lines) of the best grid in a (W,) profile of excess steps."""
+def _line_grid(profile: Tensor, periods: list[float]) -> tuple[float, float, float, float]:
+    """(score, period, offset, mean excess on the lines) of the best grid of one of `periods` in a (W,) profile of
+    excess steps."""
     inner = profile[2:-2].double()
     # What stands out of its neighbours is looked for, not what is busy as a whole; and a strong edge of the scene
     # itself is one line among many: it may count once, not for all.
@@ -67,7 +75,7 @@ def _line_grid(profile: Tensor) -> tuple[float, float, float, float]:
     deviation = float(clipped.std()) + 1e-6
     length = len(clipped)
     best = (0.0, 8.0, 0.0, 0.0)
-    for period in _periods(length):
+    for period in periods:
         lines = math.floor((length - 1) / period)
         offsets = torch.arange(0, period, 1.0 if period.is_integer() else 0.5, dtype=torch.float64)
         at = (offsets[:, None] + torch.arange(lines) * period).round().long()
@@ -104,7 +112,11 @@ GREATEST_STEP = 24.0
 
 def guess_step(grid: BlockGrid | None) -> float:
     """The quantiser step, in 8-bit codes, that a picture with this grid was coded with; 0 where there is no grid."""
-    return min(STEP_OF_EDGE * grid.strength, GREATEST_STEP) if grid else 0.0
+    if grid is None:
+        return 0.0
+    # Blocks of 4 mean a codec that filters its own edges: what is left of them says little, and little is to be done.
+    gentle = 0.25 if max(grid.period) < 6 else 1.0
+    return gentle * min(STEP_OF_EDGE * grid.strength, GREATEST_STEP)
 
 
 def measure_noise(luma: Tensor) -> float:

@@ -70,9 +70,14 @@ def resample(
     height, width = plane.shape[-2:]
     sy, sx = scale or (size[0] / height, size[1] / width)
     fits = size[0] <= height * sy and size[1] <= width * sx and _whole(sy) and _whole(sx)
-    if fits and plane.device.type == "cpu" and plane.dtype == torch.float32:
+    if fits and _opencv_takes(plane):
         return _enlarge(plane, size, kernel, (int(sy), int(sx)), shift)
     return _by_matrix(plane, size, kernel, (sy, sx), shift)
+
+
+def _opencv_takes(plane: Tensor) -> bool:
+    """Whether OpenCV may compute it: it knows no gradients."""
+    return plane.device.type == "cpu" and plane.dtype == torch.float32 and not plane.requires_grad
 
 
 def _whole(scale: float) -> bool:
@@ -110,7 +115,7 @@ def _enlarge(
     across = [_phase(r, scale[1], shift[1], kernel) for r in range(scale[1])]
     one = np.ones(1, np.float32)
     big = np.empty((t * c, height * scale[0], width * scale[1]), np.float32)
-    for flat, out in zip(plane.detach().contiguous().flatten(0, 1).numpy(), big, strict=True):
+    for flat, out in zip(plane.contiguous().flatten(0, 1).numpy(), big, strict=True):
         for x, (taps, anchor) in enumerate(across):
             row = _filter(flat, taps, one, (anchor, 0))
             for y, (taps_y, anchor_y) in enumerate(down):
@@ -200,10 +205,10 @@ def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
     On a CPU OpenCV does it, 10 times faster for single planes; `gaussian_blur_reference` is what it must equal."""
     if sigma <= 0:
         return plane
-    if plane.device.type != "cpu" or plane.dtype != torch.float32:
+    if not _opencv_takes(plane):
         return gaussian_blur_reference(plane, sigma)
     size = 2 * _reach(sigma) + 1
-    flat = plane.detach().contiguous().flatten(0, 1).numpy()
+    flat = plane.contiguous().flatten(0, 1).numpy()
     blurred = [
         cv2.GaussianBlur(p, (size, size), sigma, borderType=cv2.BORDER_REPLICATE) for p in flat
     ]
@@ -241,19 +246,19 @@ def quant_plane(quant: QuantMap, size: tuple[int, int], source_height: int) -> T
 
 def pool(plane: Tensor, size: tuple[int, int]) -> Tensor:
     """(T, C, h, w) float32 -> (T, C, H, W), no larger: the mean of what each cell of an even grid covers."""
-    if plane.device.type != "cpu":
+    if not _opencv_takes(plane):
         return F.adaptive_avg_pool2d(plane, size)
     return _resize(plane, size, cv2.INTER_AREA)
 
 
 def stretch(plane: Tensor, size: tuple[int, int]) -> Tensor:
     """(T, C, h, w) float32 -> (T, C, H, W), no smaller: bilinear, edges aligned and repeated."""
-    if plane.device.type != "cpu":
+    if not _opencv_takes(plane):
         return F.interpolate(plane, size, mode="bilinear", align_corners=False)
     return _resize(plane, size, cv2.INTER_LINEAR)
 
 
 def _resize(plane: Tensor, size: tuple[int, int], how: int) -> Tensor:
-    flat = plane.detach().contiguous().flatten(0, 1).numpy()
+    flat = plane.contiguous().flatten(0, 1).numpy()
     done = np.stack([cv2.resize(p, (size[1], size[0]), interpolation=how) for p in flat])
     return torch.from_numpy(done).view(*plane.shape[:2], *size)
