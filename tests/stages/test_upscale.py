@@ -1,0 +1,157 @@
+"""Enlarging: luma is Lanczos plus the network's residual, chroma stays over its luma, nothing draws patterns."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from restore.color import Siting
+from restore.errors import ModelError
+from restore.nets.engine import fast_dtype
+from restore.nets.files import ModelCard, load_model, model_names, save_model
+from restore.nets.plain import PlainSR
+from restore.planes import resample
+from restore.stages.upscale import Upscale
+from restore.video import Chroma, FrameBatch, Planes
+from tests.conftest import Make
+
+CPU = torch.device("cpu")
+CODE = 1 / 219
+REDUCED = {torch.float32: 0.01, torch.bfloat16: 0.5}
+"""Largest difference from float32, in codes, where the CPU multiplies in this type."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network with a residual of some codes, saved with its card."""
+    torch.manual_seed(0)
+    net = PlainSR(32, 2, 2)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    card = ModelCard(
+        name="tiny",
+        architecture="plain",
+        channels=32,
+        blocks=2,
+        scale=2,
+        plane="Y",
+        parameters=1,
+        sha256="0" * 64,
+        data="none",
+        recipe="none",
+        command="none",
+        iterations=0,
+        licence="Apache-2.0",
+        weak_at="everything",
+    )
+    folder = tmp_path_factory.mktemp("models")
+    save_model(net, card, folder)
+    return folder / "tiny.safetensors"
+
+
+def run(stage: Upscale, video: FrameBatch) -> Planes:
+    stage.load(video.format, CPU, 1)
+    with torch.inference_mode():
+        return stage.process(video)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(37, 23), (9, 7), (1, 1)])
+def test_lanczos(size: tuple[int, int], factor: int, make_video: Make) -> None:
+    video = make_video(*size)
+    stage = Upscale(factor=factor)
+    done = run(stage, video)
+    assert (
+        video.with_planes(done, stage.output_format(video.format)).format.width == factor * size[0]
+    )
+    assert torch.equal(done[0], resample(video.planes[0], (factor * size[1], factor * size[0])))
+
+
+@pytest.mark.parametrize("size", [(37, 23), (8, 8), (1, 1)])
+def test_a_network_adds_its_residual(size: tuple[int, int], model: Path, make_video: Make) -> None:
+    video = make_video(*size)
+    done = run(Upscale(model=str(model)), video)
+    net, _ = load_model(model)
+    with torch.inference_mode():
+        residual = net(video.planes[0])
+    wanted = resample(video.planes[0], (2 * size[1], 2 * size[0])) + residual
+    assert float(residual.abs().max()) > 2 * CODE
+    assert float((done[0] - wanted).abs().max()) < REDUCED[fast_dtype(CPU)] * CODE
+    plain = run(Upscale(), video)
+    assert all(torch.equal(a, b) for a, b in zip(done[1:], plain[1:], strict=True))
+
+
+def test_assets_are_what_decides_the_picture(model: Path) -> None:
+    assert Upscale(model=str(model)).assets() == (model,)
+    assert Upscale().assets() == ()
+
+
+def test_a_factor_the_network_has_not(model: Path, make_video: Make) -> None:
+    with pytest.raises(ModelError, match=r"factor: expected 2, the scale of '.*tiny.*', got 3"):
+        Upscale(model=str(model), factor=3).output_format(make_video().format)
+
+
+def test_a_model_that_is_not_there(make_video: Make) -> None:
+    with pytest.raises(ModelError, match="no such model"):
+        Upscale(model="film_x3_fastt").output_format(make_video().format)
+
+
+@pytest.mark.parametrize("chroma", [Chroma.C420, Chroma.C422, Chroma.C444, Chroma.C411])
+@pytest.mark.parametrize("siting", [Siting.LEFT, Siting.CENTER])
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_chroma_stays_over_its_luma(
+    size: tuple[int, int], siting: Siting, chroma: Chroma, make_video: Make
+) -> None:
+    """One ramp of the scene, seen by luma and chroma where each lies: still one ramp when enlarged."""
+    video = make_video(*size, chroma)
+    fmt = replace(video.format, color=replace(video.format.color, siting=siting))
+    step = 1 << chroma.value[1]
+    place = siting.value[1] * (step - 1)
+    shapes = fmt.plane_shapes()
+    luma = torch.arange(float(shapes[0][1])) / 100
+    blue = (torch.arange(float(shapes[1][1])) * step + place) / 100
+    planes = tuple(
+        ramp.expand(12, 1, *shape) for ramp, shape in zip((luma, blue, -blue), shapes, strict=True)
+    )
+    done = run(Upscale(), replace(video, planes=planes, format=fmt))
+    across = done[0][0, 0, 0]
+    at = torch.arange(done[1].shape[-1]) * step + place
+    inside = (at > 24) & (at < len(across) - 25)
+    low, high = across[at.floor().long()[inside]], across[at.ceil().long()[inside]]
+    assert int(inside.sum()) > 8
+    for plane, sign in zip(done[1:], (1, -1), strict=True):
+        found = sign * plane[0, 0, 0][inside]
+        torch.testing.assert_close(found, (low + high) / 2, atol=1e-3, rtol=0)
+
+
+def pattern(plane: Tensor) -> float:
+    """Strongest alternation from sample to sample, in codes: rows, columns and checkerboard (SCIENCE E15)."""
+    inner = plane[..., 8:-8, 8:-8].double() / CODE
+    signs = 1 - 2.0 * (torch.arange(inner.shape[-1]) % 2)
+    down = 1 - 2.0 * (torch.arange(inner.shape[-2]) % 2)
+    smooth = inner - torch.nn.functional.avg_pool2d(inner, 3, 1, 1, count_include_pad=False)
+    smooth = smooth[..., 1:-1, 1:-1]
+    signs, down = signs[1:-1], down[1:-1].view(-1, 1)
+    return max(float((smooth * s).mean().abs()) for s in (signs, down, signs * down))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01])
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["lanczos", *model_names()])
+def test_no_checkerboard(name: str, level: float, slope: float, make_video: Make) -> None:
+    """Shipped networks too: a twentieth of a code on constants, a tenth on ramps (Lanczos has 0.06)."""
+    video = make_video(64, 64, None)
+    y, x = torch.arange(64.0).view(-1, 1) - 32, torch.arange(64.0) - 32
+    ramp = (level + slope * (x + 0.5 * y)).expand(12, 1, 64, 64)
+    done = run(Upscale(model=name), replace(video, planes=(ramp,))[:2])
+    assert pattern(done[0]) < (0.1 if slope else 0.05)
+
+
+def test_the_measure_of_patterns_sees_one() -> None:
+    y, x = torch.arange(64).view(-1, 1), torch.arange(64)
+    board = ((x + y) % 2).float().mul(0.4 * CODE).view(1, 1, 64, 64)
+    assert pattern(board) > 0.15
+    assert pattern(torch.full((1, 1, 64, 64), 0.3)) < 1e-6
