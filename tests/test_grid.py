@@ -105,6 +105,13 @@ def test_noise_is_measured(sigma: float) -> None:
     assert measure_noise(codes(soft)) < 0.5
 
 
+def test_texture_is_not_taken_for_noise() -> None:
+    noise = 2 * torch.randn(4, 1, 96, 144, generator=torch.Generator().manual_seed(1))
+    frames = gaussian_blur(film(4), 3.0) + noise
+    frames[..., 48:] += 25 * ((torch.arange(96) % 3) - 1.0)
+    assert measure_noise(codes(frames)) == pytest.approx(2, rel=0.35)
+
+
 def test_noise_of_tiny_pictures() -> None:
     assert measure_noise(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)) == 0
     assert measure_noise(torch.zeros(1, 1, 4, 4, dtype=torch.uint8)) == 0

@@ -1,5 +1,6 @@
 """Motion is found, followed, and pictures are moved along it; each fast path equals its reference."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from restore.motion import (
     MotionOptions,
     MotionService,
     confidence,
+    follow,
     refine,
     refine_reference,
     resize_flow,
@@ -68,6 +70,24 @@ def test_backwards() -> None:
 
 def test_a_frame_does_not_move_to_itself() -> None:
     assert bool((service(drifting(2, 1, 1)).flow(1, 1, (64, 80)) == 0).all())
+
+
+def test_a_path_is_followed_from_where_it_leads() -> None:
+    """From A 4 samples to the right to B; from there on by a tenth of the place in B."""
+    path = np.zeros((8, 40, 2), np.float32)
+    path[..., 0] = 4
+    step = np.zeros((8, 40, 2), np.float32)
+    step[..., 1] = 0.1 * np.arange(40)
+    found = follow(path, step)
+    assert found[3, 10, 0] == 4
+    assert found[3, 10, 1] == pytest.approx(1.4)
+
+
+def test_paths_of_earlier_targets_are_dropped() -> None:
+    motion = service(drifting(6, 1, 1))
+    for target in range(3):
+        motion.flow(target, target + 3, (64, 80))
+        assert {start for start, _ in motion._paths} == {target}
 
 
 def test_order_of_questions_does_not_matter() -> None:

@@ -135,6 +135,17 @@ def test_tolerance_and_preference() -> None:
     assert preference(coarse, None) == 1
 
 
+def test_the_finer_coded_neighbour_counts_for_more(make_video: Make) -> None:
+    """Before and after a flat frame, frames one code darker and brighter: it moves towards the better one."""
+    video = make_video(32, 32, None, facts=False)[:3]
+    levels = torch.tensor([-CODE, 0.0, CODE]).view(3, 1, 1, 1)
+    flat = replace(video, planes=(0.5 + levels.expand(3, 1, 32, 32),))
+    for steps, sign in (((6, 12, 12), -1), ((12, 12, 6), 1)):
+        quant = tuple(QuantMap(torch.full((2, 2), float(q))) for q in steps)
+        done = Align(radius=1).process(with_motion(replace(flat, quant=quant)))[0]
+        assert sign * float(done.mean() - 0.5) > 0.2 * CODE
+
+
 def test_refined_frames_are_given_back(make_video: Make) -> None:
     video, _ = drifting(make_video)
     stage = Align(radius=2)

@@ -55,13 +55,16 @@ def test_a_local_drift_too(make_video: Make) -> None:
     assert float(left[..., 24:-24].abs().max()) < 0.15 * 0.1
 
 
-def test_detail_is_kept(make_video: Make) -> None:
+@pytest.mark.parametrize("period", [4, 16])
+def test_detail_is_kept(period: int, make_video: Make) -> None:
     video = make_video(64, 48)
     big = enlarged(video)
-    grating = 0.1 * (torch.arange(128) % 4 < 2).float().sub(0.5)
+    grating = 0.1 * (torch.arange(128) % period < period // 2).float().sub(0.5)
     sharper = replace(big, planes=(big.planes[0] + grating, *big.planes[1:]))
     change = PreserveColor().process(sharper)[0] - PreserveColor().process(big)[0]
-    torch.testing.assert_close(change, grating.expand_as(change), atol=0.2 * CODE, rtol=0)
+    inside = (..., slice(40, -40))
+    wanted = grating.expand_as(change)
+    torch.testing.assert_close(change[inside], wanted[inside], atol=0.5 * CODE, rtol=0)
 
 
 def test_what_follows_the_source_already_is_left_alone(make_video: Make) -> None:
