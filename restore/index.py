@@ -46,6 +46,8 @@ class Index:
     types: list[str] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
     """Frame indices."""
+    repeats: list[int] = field(default_factory=list)
+    """Indices of frames that show the picture of an earlier one again."""
     cuts: list[int] = field(default_factory=lambda: [0])
     """Frame indices that start a scene, the first frame included."""
     segments: list[Segment] = field(default_factory=list)
@@ -149,6 +151,8 @@ def _note(index: Index, info: FrameInfo) -> None:
     index.types.append(info.picture_type)
     if info.damaged:
         index.damaged.append(info.index)
+    if info.repeats is not None:
+        index.repeats.append(info.index)
 
 
 def _close(index: Index, frame: int) -> Segment | None:

@@ -99,6 +99,7 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
         ("frames", f"{summary.frames} in {summary.scenes} scenes, {summary.segments} segments"),
         ("duration", seconds_text(summary.duration)),
         ("damaged frames", _damaged(summary)),
+        ("repeated frames", _repeats(summary)),
         ("repaired time stamps", str(summary.log.counts.get("stamp", 0))),
         ("audio/video offset error", _offset(summary)),
         ("size", f"{summary.size / 1e6:.2f} MB"),
@@ -123,6 +124,10 @@ def _damaged(summary: Summary) -> str:
     named = ", ".join(str(round(s * 1000)) for s in summary.damaged[:_NAMED_FRAMES])
     rest = len(summary.damaged) - _NAMED_FRAMES
     return f"{len(summary.damaged)}, at {named} ms" + (f" and {rest} more" if rest > 0 else "")
+
+
+def _repeats(summary: Summary) -> str:
+    return f"{summary.repeats}, restored once" if summary.repeats else "none"
 
 
 def _offset(summary: Summary) -> str:

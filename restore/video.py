@@ -78,6 +78,10 @@ class FrameInfo:
     """'I', 'P', 'B' as coded, '?' where the bitstream does not say."""
     damaged: bool = False
     """The decoder met an error in it and concealed what it could."""
+    concealed: bool = False
+    """Its picture was made, wholly or in part, from its neighbours (see restore.conceal)."""
+    repeats: int | None = None
+    """Index of the frame whose picture this one shows again; None: a picture of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,6 +11,7 @@ import cv2
 import torch
 from torch import Tensor
 
+from restore.duplicates import restore_once
 from restore.errors import DeviceError, StageError
 from restore.motion import MotionService
 from restore.pipeline import PipelineSpec
@@ -63,14 +65,20 @@ class Worker:
             stage.load(fmt, device, threads)
 
     def __call__(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
-        """Integer codes in, integer codes out; the same frames, in order."""
+        """Integer codes in, integer codes out; the same frames, in order. Repeats get what came of their original."""
+        return restore_once(batches, self._chain)
+
+    def _chain(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
         motion = MotionService(self._spec.motion, self._device)
+        recent: deque[int] = deque(maxlen=self._reach)
         flow: Iterable[FrameBatch] = self._enter(batches, motion)
         for (stage, where), output in zip(self._steps, self._formats[1:], strict=True):
             flow = run_stage(stage, flow, output, where, self._meter)
         for batch in flow:
             yield self._leave(batch)
-            motion.forget(batch.frames[-1].index + 1 - self._reach)
+            # The next frame looks back at `reach` frames, whose numbers have gaps where repeats were.
+            recent.extend(f.index for f in batch.frames)
+            motion.forget(recent[0] if recent else batch.frames[-1].index + 1)
 
     def _enter(self, batches: Iterable[FrameBatch], motion: MotionService) -> Iterator[FrameBatch]:
         for batch in batches:

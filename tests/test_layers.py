@@ -19,7 +19,7 @@ LAYERS = [
     {"resources", "color"},
     {"video"},
     {"planes"},
-    {"grid", "deblocking", "motion", "scenes", "stage", "nets"},
+    {"grid", "deblocking", "duplicates", "motion", "scenes", "stage", "nets"},
     {"io", "metrics", "stages"},
     {"index", "windowing", "pipeline"},
     {"worker"},

@@ -108,6 +108,23 @@ def test_a_cut_inside_a_scene_is_invisible_with_its_halo(tmp_path: Path) -> None
     assert torch.equal(parts, run(chain, whole, 20).planes[0])
 
 
+@pytest.mark.parametrize("size", [1, 4, 20])
+def test_windows_see_real_neighbours_beyond_repeats(tmp_path: Path, size: int) -> None:
+    """Each picture shown twice: the same result as of each shown once."""
+    chain = spec(tmp_path, CHAIN)
+    once = video(12)
+    order = [n for n in range(12) for _ in range(2)]
+    frames = tuple(
+        replace(once.frames[n], index=i, pts=20 * i, repeats=i - 1 if i % 2 else None)
+        for i, n in enumerate(order)
+    )
+    twice = replace(once, planes=tuple(p[order] for p in once.planes), frames=frames)
+    done, wanted = run(chain, twice, size), run(chain, once, size)
+    assert done.frames == frames
+    for ours, theirs in zip(done.planes, wanted.planes, strict=True):
+        assert int((ours.int() - theirs[order].int()).abs().max()) <= 1
+
+
 def test_nan_is_an_error_that_names_the_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

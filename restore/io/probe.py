@@ -17,7 +17,7 @@ from pydantic import Field
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
 from restore.errors import InputError
 from restore.io.pixels import NATIVE, is_full_range, is_rgb, readable_as
-from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
+from restore.io.reader import MAX_SIDE, ReadFault, frames_of, open_input
 from restore.io.source import AudioStream, OtherStream, Source, VideoStream
 from restore.io.tags import (
     MATRIX,
@@ -70,6 +70,9 @@ class InputOptions(Options):
     """Where subsampled chroma lies: center is MPEG-1, left is MPEG-2 and later."""
     sample_aspect: str = Field(default="auto", pattern=r"^(auto|[1-9]\d{0,4}:[1-9]\d{0,4})$")
     """Width over height of one sample, as '12:11'; 'auto': as the file says, else square."""
+    duplicates: Literal["auto", "off"] = "auto"
+    """auto: a frame that shows the picture before it again is restored once; its number and time stay. off: every
+    frame goes through the chain."""
 
 
 def probe(path: Path, options: InputOptions) -> Source:
@@ -104,7 +107,7 @@ def _pick_video(container: InputContainer, path: Path, notes: list[str]) -> AvVi
     """The best moving picture (covers are none)."""
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
-        kinds = sorted({codec_name(s) if s.type == "audio" else s.type for s in container.streams})
+        kinds = sorted({_codec(s) if s.type == "audio" else s.type for s in container.streams})
         held = f"only {', '.join(kinds)}" if kinds else "no streams"
         raise InputError(f"{path}: expected video, found none; the file holds {held}")
     best = container.streams.best("video")
@@ -141,7 +144,7 @@ def _first_frame(container: InputContainer, stream: AvVideoStream, path: Path) -
 def _undecodable(path: Path, stream: AvVideoStream, errors: list[str]) -> InputError:
     why = f" ({errors[0]})" if errors else ""
     return InputError(
-        f"{path}: stream {stream.index} ({codec_name(stream)}): expected frames, "
+        f"{path}: stream {stream.index} ({_codec(stream)}): expected frames, "
         f"none can be decoded{why}; try another copy of the file"
     )
 
@@ -157,7 +160,7 @@ def _video(
     read_as = readable_as(pixel_format)
     chroma, depth = NATIVE[read_as]
     rate = stream.guessed_rate or stream.average_rate
-    codec = codec_name(stream)
+    codec = _codec(stream)
     said = frame_color(frame, is_full_range(pixel_format), siting)
     if is_rgb(pixel_format):
         # Y, Cb, Cr are made here, so their matrix and range are ours to choose.
@@ -257,7 +260,7 @@ def _audio(stream: AvAudioStream) -> AudioStream:
     context = stream.codec_context
     return AudioStream(
         index=stream.index,
-        codec=codec_name(stream),
+        codec=_codec(stream),
         rate=context.sample_rate if context else 0,
         layout=context.layout.name if context else "unknown",
         channels=context.channels if context else 0,
@@ -269,7 +272,13 @@ def _audio(stream: AvAudioStream) -> AudioStream:
 
 def _other(stream: Stream) -> OtherStream:
     kind = "unknown" if stream.type == "audio" else stream.type
-    return OtherStream(stream.index, kind, codec_name(stream), _language(stream), _title(stream))
+    return OtherStream(stream.index, kind, _codec(stream), _language(stream), _title(stream))
+
+
+def _codec(stream: Stream) -> str:
+    """The codec's name, not its decoder's ('mp3', not 'mp3float')."""
+    context = stream.codec_context
+    return context.codec.canonical_name if context else "unknown"
 
 
 def _language(stream: Stream) -> str | None:

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 
 from restore import __version__
+from restore.duplicates import mark_repeats
 from restore.errors import DeviceError, InputError, OutputError, PipelineFileError, RestoreError
 from restore.index import Index, Segment, build_index
+from restore.io.audio import StreamPlan, plan_streams
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.mux import VerifyReport, join, verify
 from restore.io.probe import Source, probe
 from restore.io.source import Span
-from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
 from restore.run.journal import Journal, hash_all, hash_file, parts_dir
@@ -89,6 +90,8 @@ class Summary:
     duration: Fraction
     damaged: list[Fraction]
     """Seconds, of each damaged frame."""
+    repeats: int
+    """Frames that show the picture before them again: restored once."""
     log: DecodeLog
     verified: VerifyReport
     scenes: int
@@ -167,17 +170,6 @@ def run(prepared: Prepared, listener: Listener) -> Summary:
     return summary
 
 
-def _kept_as_failed(joined: Path, output: Path, error: OutputError) -> OutputError:
-    """Keep a file that is not what it should be, under a name that says so."""
-    failed = output.with_name(f"{output.name}.failed")
-    joined.replace(failed)
-    found = str(error).replace(str(joined), str(failed))
-    return OutputError(
-        f"{found}\n{output}: was not made: what was written fails its check and is kept as {failed.name}; "
-        f"the finished segments stay in {parts_dir(output).name}; please report this"
-    )
-
-
 def _subject(prepared: Prepared) -> dict[str, Any]:
     """Hashes of all that decides the picture, by the name a user knows them under."""
     job = prepared.job
@@ -242,7 +234,8 @@ class _Run:
     def _decode(self, quantisers: bool, log: DecodeLog | None = None) -> Iterator[FrameBatch]:
         size = 4 if self.prepared.device.type == "cpu" else 16
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
-        return trim(batches, self.span)
+        trimmed = trim(batches, self.span)
+        return mark_repeats(trimmed) if self.spec.input.duplicates == "auto" else trimmed
 
     def _segments(self) -> Iterator[Segment]:
         batches = self._decode(quantisers=False, log=self.log)
@@ -330,10 +323,7 @@ class _Run:
         for line in sound:
             self.listener.note(line)
         times = [p * base * 1000 for p in index.pts]
-        try:
-            verified = verify(joined, times, self.prepared.output, self.source, plan, self.span)
-        except OutputError as error:
-            raise _kept_as_failed(joined, job.output, error) from error
+        verified = verify(joined, times, self.source, plan, self.span)
         size = joined.stat().st_size
         joined.replace(job.output)
         self.journal.remove()
@@ -342,6 +332,7 @@ class _Run:
             len(index.pts),
             index.duration,
             [index.pts[i] * base for i in index.damaged],
+            len(index.repeats),
             self.log,
             verified,
             len(index.cuts),

@@ -179,23 +179,34 @@ def test_an_existing_output_is_safe(job: local.Job) -> None:
     assert job.output.read_bytes() == b"precious"
 
 
-def test_what_fails_its_check_is_kept_under_another_name(
-    job: local.Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fault: the second segment is lost when the file is joined."""
-    whole = local.join
-    with monkeypatch.context() as faulty:
-        faulty.setattr(local, "join", lambda files, *rest: whole([files[0], *files[2:]], *rest))
-        with pytest.raises(OutputError) as caught:
-            local.run(local.prepare(job), local.Listener())
-    first, *_, last = str(caught.value).splitlines()
-    assert "expected 272 frames, found 184" in first
-    assert "out.mkv.failed: " in first
-    assert "is kept as out.mkv.failed; the finished segments stay in out.mkv.parts" in last
-    assert sorted(p.name for p in job.output.parent.iterdir()) == [
-        "out.mkv.failed",
-        "out.mkv.parts",
-    ]
-    # Nothing was lost: the next run only joins.
-    (job.output.parent / "out.mkv.failed").unlink()
-    assert finish(job)[0].kept == 4
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 s at 24 frames a second, each picture shown three times in a row, lossless."""
+    path = tmp_path_factory.mktemp("held") / "held.mkv"
+    picture = ffmpeg.input("testsrc2=size=64x48:rate=24:duration=12,shuffleframes=0 0 0", f="lavfi")
+    ffmpeg.output(picture, str(path), vcodec="ffv1").run(cmd=FFMPEG, quiet=True)
+    return path
+
+
+def with_input(job: local.Job, **settings: str) -> local.Job:
+    return replace(job, spec=replace(job.spec, input=job.spec.input.model_copy(update=settings)))
+
+
+def test_repeats_are_restored_once_and_keep_their_times(job: local.Job, held: Path) -> None:
+    """A chain that looks at one frame at a time makes the same bytes either way."""
+    single = replace(job.spec, stages=job.spec.stages[1:])
+    job = replace(job, input=held, spec=single)
+    summary, found, _ = finish(job)
+    assert (summary.frames, summary.repeats) == (288, 193)  # testsrc2 itself stands still once
+    job.output.unlink()
+    every, wanted, _ = finish(with_input(job, duplicates="off"))
+    assert (every.frames, every.repeats) == (288, 0)
+    assert found == wanted
+
+
+def test_resume_among_repeats_gives_the_same_bytes(job: local.Job, held: Path) -> None:
+    job = replace(job, input=held)
+    wanted = finish(job)[1]
+    job.output.unlink()
+    stop_after(job, 270)
+    assert finish(job)[1] == wanted
