@@ -99,8 +99,7 @@ def run(
     display = Display(out, verbose)
     for note in prepared.source.notes:
         display.detail(note)
-    for line in prepared.streams.lines():
-        display.note(line)
+    out.print(_stream_table(prepared.streams, prepared.source, spec.output.codec, prepared.output))
     if not spec.stages:
         display.note(f"{spec.name} has no stages: the picture is only encoded again")
     try:
@@ -125,9 +124,9 @@ def check(
     set_: SetOpt = None,
 ) -> None:
     """Show every problem of a pipeline file, and what it would make of INPUT. Renders nothing."""
-    from restore.io.audio import plan_streams
     from restore.io.encode import check_output, encoded_format
     from restore.io.probe import probe
+    from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
 
     path = find_pipeline(pipeline)
@@ -153,8 +152,8 @@ def check(
     table.add_row(spec.output.codec, *_format_cells(result))
     out.print(table)
     container = target.suffix.removeprefix(".")
-    for line in plan_streams(source, container, spec.output.audio).lines():
-        out.print(line, markup=False)
+    plan = plan_streams(source, container, spec.output.audio)
+    out.print(_stream_table(plan, source, spec.output.codec, result))
     if source.video.header_duration and source.video.frame_rate:
         frames = int(source.video.header_duration * source.video.frame_rate)
         out.print(
@@ -279,6 +278,14 @@ def sample(
 
     build_sample(output, seconds, seed)
     out.print(f"wrote {output}", markup=False)
+
+
+def _stream_table(plan: Any, source: Any, encoder: str, fmt: Any) -> Table:
+    """What becomes of every stream."""
+    table = Table("stream", "what it is", "becomes", "why")
+    for row in plan.table(source, encoder, fmt):
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _format_cells(fmt: Any) -> tuple[str, str]:

@@ -117,7 +117,7 @@ def test_run_makes_the_file_and_says_what_it_did(
     assert "frames 25 in 1 scenes, 1 segments" in text
     assert "duration 0:01.000" in text
     assert "damaged frames none" in text
-    assert "copy" in text
+    assert "copied │ bit for bit" in text
 
 
 def test_start_and_end_cut_picture_and_sound(clip: Path, tmp_path: Path, restore: Restore) -> None:
@@ -146,6 +146,15 @@ def test_check_shows_the_chain(clip: Path, tmp_path: Path, restore: Restore) -> 
     done = restore("check", "lanczos_x2", clip)
     assert done.returncode == 0, done.stderr
     assert "192x128" in done.stdout
+    rows = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.count("│") == 5]
+    table = [[cell.strip() for cell in row] for row in rows]
+    assert table == [
+        ["0", "video: mpeg1video, 96x64", "restored: libx264, 192x128", ""],
+        [
+            *("1", "audio: mp2, 44100 Hz, mono", "copied"),
+            "bit for bit; matroska plays it back unchanged",
+        ],
+    ]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
-from restore.io.audio import COVERS, StreamAction, StreamPlan
+from restore.io.chapters import moved_chapters
 from restore.io.lossless import (
     SoundCount,
     cut_samples,
@@ -34,6 +34,7 @@ from restore.io.moving import Mover, in_order
 from restore.io.reader import open_input, packets_of
 from restore.io.segments import SegmentClock, open_segment
 from restore.io.source import Source, Span
+from restore.io.streams import COVERS, StreamAction, StreamPlan
 from restore.io.tags import siting_name, stated_siting
 from restore.io.text import decode_text
 from restore.io.trial import MUXER_OPTIONS
@@ -116,19 +117,7 @@ def _describe(
     for key, value in source.metadata.items():
         if key.lower() not in technical:
             target.metadata[key] = value
-    chapters = file.chapters() if plan.chapters else []
-    for chapter in chapters:
-        base = Fraction(chapter["time_base"] or 1)
-        if span is not None and span.end is not None:
-            chapter["end"] = min(chapter["end"], round(span.end / base))
-        chapter["start"] = max(0, chapter["start"] - round(origin / base))
-        chapter["end"] = max(chapter["start"] + 1, chapter["end"] - round(origin / base))
-        chapter["metadata"] = {
-            k: decode_text(v.encode("latin-1")) for k, v in chapter["metadata"].items()
-        }
-    if span is not None:
-        chapters = [c for c in chapters if c["end"] > c["start"] + 1]
-    target.set_chapters(chapters)
+    target.set_chapters(moved_chapters(file, origin, span) if plan.chapters else [])
 
 
 def _add_video(

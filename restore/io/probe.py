@@ -17,7 +17,7 @@ from pydantic import Field
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
 from restore.errors import InputError
 from restore.io.pixels import NATIVE, is_full_range, is_rgb, readable_as
-from restore.io.reader import MAX_SIDE, ReadFault, frames_of, open_input
+from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
 from restore.io.source import AudioStream, OtherStream, Source, VideoStream
 from restore.io.tags import (
     MATRIX,
@@ -107,7 +107,7 @@ def _pick_video(container: InputContainer, path: Path, notes: list[str]) -> AvVi
     """The best moving picture (covers are none)."""
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
-        kinds = sorted({_codec(s) if s.type == "audio" else s.type for s in container.streams})
+        kinds = sorted({codec_name(s) if s.type == "audio" else s.type for s in container.streams})
         held = f"only {', '.join(kinds)}" if kinds else "no streams"
         raise InputError(f"{path}: expected video, found none; the file holds {held}")
     best = container.streams.best("video")
@@ -144,7 +144,7 @@ def _first_frame(container: InputContainer, stream: AvVideoStream, path: Path) -
 def _undecodable(path: Path, stream: AvVideoStream, errors: list[str]) -> InputError:
     why = f" ({errors[0]})" if errors else ""
     return InputError(
-        f"{path}: stream {stream.index} ({_codec(stream)}): expected frames, "
+        f"{path}: stream {stream.index} ({codec_name(stream)}): expected frames, "
         f"none can be decoded{why}; try another copy of the file"
     )
 
@@ -160,7 +160,7 @@ def _video(
     read_as = readable_as(pixel_format)
     chroma, depth = NATIVE[read_as]
     rate = stream.guessed_rate or stream.average_rate
-    codec = _codec(stream)
+    codec = codec_name(stream)
     said = frame_color(frame, is_full_range(pixel_format), siting)
     if is_rgb(pixel_format):
         # Y, Cb, Cr are made here, so their matrix and range are ours to choose.
@@ -260,7 +260,7 @@ def _audio(stream: AvAudioStream) -> AudioStream:
     context = stream.codec_context
     return AudioStream(
         index=stream.index,
-        codec=_codec(stream),
+        codec=codec_name(stream),
         rate=context.sample_rate if context else 0,
         layout=context.layout.name if context else "unknown",
         channels=context.channels if context else 0,
@@ -272,13 +272,7 @@ def _audio(stream: AvAudioStream) -> AudioStream:
 
 def _other(stream: Stream) -> OtherStream:
     kind = "unknown" if stream.type == "audio" else stream.type
-    return OtherStream(stream.index, kind, _codec(stream), _language(stream), _title(stream))
-
-
-def _codec(stream: Stream) -> str:
-    """The codec's name, not its decoder's ('mp3', not 'mp3float')."""
-    context = stream.codec_context
-    return context.codec.canonical_name if context else "unknown"
+    return OtherStream(stream.index, kind, codec_name(stream), _language(stream), _title(stream))
 
 
 def _language(stream: Stream) -> str | None:

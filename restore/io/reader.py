@@ -86,6 +86,12 @@ def _formats() -> str:
     return ",".join(sorted(known - _NOT_VIDEO - _PROGRAMS - _PLAYLISTS))
 
 
+def codec_name(stream: Stream) -> str:
+    """The codec's name, not its decoder's ('mp3', not 'mp3float')."""
+    context = stream.codec_context
+    return context.codec.canonical_name if context else "unknown"
+
+
 def frames_of(
     container: InputContainer, stream: VideoStream, report: Report
 ) -> Iterator[av.VideoFrame]:

@@ -10,14 +10,16 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from restore.color import Matrix, Primaries, Transfer
 from restore.errors import OutputError
-from restore.io.audio import StreamAction, StreamPlan
+from restore.io.chapters import Chapter, moved_chapters
 from restore.io.lossless import SoundCount, cut_samples, sound_frames, timed_samples
 from restore.io.reader import begins_inside, open_input, packets_of
 from restore.io.source import Source, Span
+from restore.io.streams import StreamAction, StreamPlan
+from restore.video import VideoFormat
 
 TOLERANCE_MS = Fraction(1)
 """Matroska rounds times to milliseconds, a caller may have too."""
@@ -53,20 +55,25 @@ def origin_of(source: Source, first_frame: Fraction, span: Span | None) -> Fract
 def verify(
     out: Path,
     expected_pts_ms: Sequence[Fraction | int],
+    fmt: VideoFormat,
     source: Source,
     plan: StreamPlan,
     span: Span | None = None,
 ) -> VerifyReport:
     """Decode `out` and compare: `expected_pts_ms` are the frames' times on the source's clock, as
-    decoded and repaired; `span` is the part of the source that `out` holds. Every stream of `plan` must
-    be there, each sound start within a millisecond, every sample counted. Raises OutputError with every
-    mismatch."""
+    decoded and repaired; `fmt` is the encoded format; `span` is the part of the source that `out` holds.
+    Every stream and chapter of `plan` must be there under its language and use, each sound start within a
+    millisecond, every sample counted. Raises OutputError with every mismatch."""
     problems: list[str] = []
-    origin_ms = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span) * 1000
+    origin = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span)
+    origin_ms = origin * 1000
     with open_input(out) as file:
-        if len(file.streams) != 1 + len(plan.kept()):
-            problems.append(f"expected {1 + len(plan.kept())} streams, found {len(file.streams)}")
-        times = _video_times(file, source, problems)
+        with open_input(source.path) as old:
+            _check_streams(file, old, plan, problems)
+            _check_chapters(
+                file, moved_chapters(old, origin, span) if plan.chapters else [], problems
+            )
+        times = _video_times(file, fmt, problems)
     error = _compare_times(times, [Fraction(t) - origin_ms for t in expected_pts_ms], problems)
     offsets: list[Fraction] = []
     samples: dict[int, int] = {}
@@ -81,8 +88,60 @@ def verify(
     return VerifyReport(len(times), error, max(offsets, default=None), samples)
 
 
-def _video_times(file: InputContainer, source: Source, problems: list[str]) -> list[Fraction]:
-    """Milliseconds of every frame; also the tags of the first."""
+def _check_streams(
+    file: InputContainer, old: InputContainer, plan: StreamPlan, problems: list[str]
+) -> None:
+    """Each stream of the plan at its place, of the right codec, named and marked as in the source."""
+    kept = plan.kept()
+    found = [s for s in file.streams if not _is_chapter_track(s, plan)]
+    if len(found) != 1 + len(kept):
+        problems.append(f"expected {1 + len(kept)} streams, found {len(found)}")
+        return
+    for number, action in enumerate(kept, start=1):
+        stream, known = found[number], old.streams[action.index]
+        if stream.type != known.type and not known.disposition & Disposition.attached_pic:
+            problems.append(f"stream {number}: expected {known.type}, found {stream.type}")
+            continue
+        if (known.language or "und") != (stream.language or "und"):
+            problems.append(
+                f"stream {number}: expected the language {known.language}, found {stream.language}"
+            )
+        uses = _USES
+        if not any(
+            o.disposition & Disposition.default for o in old.streams if o.type == known.type
+        ):
+            uses = uses & ~Disposition.default  # some containers then mark the first
+        if known.disposition & uses != stream.disposition & uses:
+            problems.append(
+                f"stream {number}: expected the disposition {known.disposition & uses!r}, "
+                f"found {stream.disposition & uses!r}"
+            )
+
+
+_USES = Disposition.default | Disposition.forced | Disposition.hearing_impaired
+
+
+def _is_chapter_track(stream: Stream, plan: StreamPlan) -> bool:
+    """MP4 and QuickTime keep chapters in a track of text, which FFmpeg shows beside the chapters."""
+    return plan.container in ("mp4", "mov") and plan.chapters and stream.type == "data"
+
+
+def _check_chapters(file: InputContainer, wanted: Sequence[Chapter], problems: list[str]) -> None:
+    found = file.chapters()
+    if len(found) != len(wanted):
+        problems.append(f"expected {len(wanted)} chapters, found {len(found)}")
+        return
+    for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        starts = [c["start"] * Fraction(c["time_base"] or 1) * 1000 for c in (one, other)]
+        if abs(starts[0] - starts[1]) > TOLERANCE_MS:
+            problems.append(
+                f"chapter {number}: expected at {float(starts[1]):.3f} ms, "
+                f"found at {float(starts[0]):.3f} ms"
+            )
+
+
+def _video_times(file: InputContainer, fmt: VideoFormat, problems: list[str]) -> list[Fraction]:
+    """Milliseconds of every frame; also what the first says of the picture."""
     if not file.streams.video:
         problems.append("expected a video stream, found none")
         return []
@@ -93,32 +152,35 @@ def _video_times(file: InputContainer, source: Source, problems: list[str]) -> l
     try:
         for frame in file.decode(stream):
             if not times:
-                _check_tags(stream, frame, source, problems)
+                _check_picture(stream, frame, fmt, problems)
             times.append((frame.pts or 0) * base)
     except av.FFmpegError as error:
         problems.append(f"frame {len(times)} cannot be decoded: {error}")
     return times
 
 
-def _check_tags(
-    stream: VideoStream, frame: av.VideoFrame, source: Source, problems: list[str]
+def _check_picture(
+    stream: VideoStream, frame: av.VideoFrame, fmt: VideoFormat, problems: list[str]
 ) -> None:
-    unsaid = []
-    if frame.colorspace == Matrix.UNSPECIFIED:
-        unsaid.append("matrix")
-    if frame.color_primaries == Primaries.UNSPECIFIED:
-        unsaid.append("primaries")
-    if frame.color_trc == Transfer.UNSPECIFIED:
-        unsaid.append("transfer")
-    if frame.color_range == 0:
-        unsaid.append("range")
-    if unsaid:
-        problems.append(f"expected every colour tag, {', '.join(unsaid)} missing")
-    wanted = source.video.format.sample_aspect
-    found = stream.sample_aspect_ratio or Fraction(1)
+    if (frame.width, frame.height) != (fmt.width, fmt.height):
+        problems.append(
+            f"expected {fmt.width}x{fmt.height} samples, found {frame.width}x{frame.height}"
+        )
+    if frame.interlaced_frame:
+        problems.append("expected whole frames, found interlaced ones")
+    color = fmt.color
+    for name, wanted, found in (
+        ("matrix", int(color.matrix), int(frame.colorspace)),
+        ("primaries", int(color.primaries), int(frame.color_primaries)),
+        ("transfer", int(color.transfer), int(frame.color_trc)),
+        ("range", 2 if color.full_range else 1, int(frame.color_range)),
+    ):
+        if wanted != found:
+            problems.append(f"expected the colour tag {name} = {wanted} (H.273), found {found}")
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     # Matroska stores it as a display size in whole samples.
-    if abs(found / wanted - 1) > Fraction(1, 100):
-        problems.append(f"expected a sample aspect ratio of {wanted}, found {found}")
+    if abs(aspect / fmt.sample_aspect - 1) > Fraction(1, 100):
+        problems.append(f"expected a sample aspect ratio of {fmt.sample_aspect}, found {aspect}")
 
 
 def _compare_times(

@@ -17,12 +17,12 @@ from restore import __version__
 from restore.duplicates import mark_repeats
 from restore.errors import DeviceError, InputError, OutputError, PipelineFileError, RestoreError
 from restore.index import Index, Segment, build_index
-from restore.io.audio import StreamPlan, plan_streams
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.mux import VerifyReport, join, verify
 from restore.io.probe import Source, probe
 from restore.io.source import Span
+from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
 from restore.run.journal import Journal, hash_all, hash_file, parts_dir
@@ -168,6 +168,17 @@ def run(prepared: Prepared, listener: Listener) -> Summary:
     finally:
         journal.release()
     return summary
+
+
+def _kept_as_failed(joined: Path, output: Path, error: OutputError) -> OutputError:
+    """Keep a file that is not what it should be, under a name that says so."""
+    failed = output.with_name(f"{output.name}.failed")
+    joined.replace(failed)
+    found = str(error).replace(str(joined), str(failed))
+    return OutputError(
+        f"{found}\n{output}: was not made: what was written fails its check and is kept as {failed.name}; "
+        f"the finished segments stay in {parts_dir(output).name}; please report this"
+    )
 
 
 def _subject(prepared: Prepared) -> dict[str, Any]:
@@ -323,7 +334,10 @@ class _Run:
         for line in sound:
             self.listener.note(line)
         times = [p * base * 1000 for p in index.pts]
-        verified = verify(joined, times, self.source, plan, self.span)
+        try:
+            verified = verify(joined, times, self.prepared.output, self.source, plan, self.span)
+        except OutputError as error:
+            raise _kept_as_failed(joined, job.output, error) from error
         size = joined.stat().st_size
         joined.replace(job.output)
         self.journal.remove()

@@ -21,13 +21,14 @@ from media_clips import (
     stream_lines,
 )
 
+from restore.color import Matrix
 from restore.errors import OutputError
-from restore.io.audio import StreamPlan, plan_streams
 from restore.io.decode import decode
 from restore.io.encode import OutputOptions, SegmentEncoder, encoded_format
 from restore.io.mux import join, verify
 from restore.io.probe import InputOptions, Source, probe
 from restore.io.source import Span
+from restore.io.streams import StreamPlan, plan_streams
 from restore.video import FrameBatch, VideoFormat
 
 
@@ -85,7 +86,7 @@ def test_joined_segments_are_one_stream(irregular: Job, tmp_path: Path, name: st
     assert len({b - a for a, b in pairwise(found)}) > 1
     worst = max(abs(f - (w - origin)) for f, w in zip(found, irregular.pts_ms, strict=True))
     assert worst <= Fraction(1, 2)
-    report = verify(out, irregular.pts_ms, irregular.source, plan)
+    report = verify(out, irregular.pts_ms, irregular.format, irregular.source, plan)
     assert report.frames == len(found)
     assert report.pts_error_ms == worst
     assert report.av_offset_error_ms is not None
@@ -124,7 +125,7 @@ def test_what_the_bitstream_cannot_say_the_container_does(
     if name == "out.mkv":  # MP4 has no field for it
         assert "center)" in picture
     assert "SAR 12:11" in picture
-    verify(tmp_path / name, job.pts_ms, job.source, plan)
+    verify(tmp_path / name, job.pts_ms, job.format, job.source, plan)
 
 
 def test_frames_are_the_segments_frames(irregular: Job, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_converted_sound_is_exact(tmp_path: Path) -> None:
     clip = make_sounding_clip(tmp_path / "a.wmv", "-c:v", "wmv2", "-c:a", "wmav2")
     job = encoded(clip, tmp_path, OutputOptions(preset="ultrafast"))
     plan = job.join(tmp_path / "out.mkv")
-    report = verify(tmp_path / "out.mkv", job.pts_ms, job.source, plan)
+    report = verify(tmp_path / "out.mkv", job.pts_ms, job.format, job.source, plan)
     ours = ffmpeg_bytes("-i", tmp_path / "out.mkv", "-f", "s32le")
     assert report.audio_samples == {1: len(ours) // 8}
     # 24 bits: the low byte is empty, and a rounded float is at most half a step off.
@@ -184,7 +185,7 @@ def test_everything_else_goes_along(tmp_path: Path) -> None:
     )  # fmt: skip
     job = encoded(full, tmp_path, OutputOptions(preset="ultrafast"))
     plan = job.join(tmp_path / "out.mkv")
-    verify(tmp_path / "out.mkv", job.pts_ms, job.source, plan)
+    verify(tmp_path / "out.mkv", job.pts_ms, job.format, job.source, plan)
     text = ffmpeg("-i", tmp_path / "out.mkv", "-c", "copy", "-f", "null", "-").split("Output #0")[0]
     assert re.search(r"title\s+: Der Film", text)
     assert re.search(
@@ -214,7 +215,7 @@ def test_a_part_keeps_its_sync(
         encoder.write(frames)
     out = tmp_path / "out.mkv"
     join([part], source, plan, out, irregular.format, span)
-    report = verify(out, irregular.pts_ms[9:21], source, plan, span)
+    report = verify(out, irregular.pts_ms[9:21], irregular.format, source, plan, span)
     assert report.frames == 12
     assert frame_times(out)[0] == 0
     # The sweep of the sound tells where it is from: the same samples, found in the whole.
@@ -244,7 +245,7 @@ def test_a_cover_goes_along(tmp_path: Path) -> None:
     job = encoded(full, tmp_path, OutputOptions(preset="ultrafast"), (5,))
     plan = job.join(tmp_path / "out.mkv")
     assert plan.lines() == ["stream 1 (video, png): copy: a cover picture, as an attachment"]
-    verify(tmp_path / "out.mkv", job.pts_ms, job.source, plan)
+    verify(tmp_path / "out.mkv", job.pts_ms, job.format, job.source, plan)
     assert any("png" in s and "attached pic" in s for s in stream_lines(tmp_path / "out.mkv"))
 
 
@@ -256,7 +257,7 @@ def test_a_lost_frame_is_caught(irregular: Job, tmp_path: Path) -> None:
     plan = irregular.plan()
     join(irregular.segments[:-1], irregular.source, plan, out, irregular.format)
     with pytest.raises(OutputError, match=r"expected \d+ frames, found 14"):
-        verify(out, irregular.pts_ms, irregular.source, plan)
+        verify(out, irregular.pts_ms, irregular.format, irregular.source, plan)
 
 
 def test_a_moved_frame_is_caught(irregular: Job, tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_a_moved_frame_is_caught(irregular: Job, tmp_path: Path) -> None:
     moved = [*irregular.pts_ms]
     moved[7] += 3
     with pytest.raises(OutputError, match=r"frame 7: expected at .* ms, found at .* ms"):
-        verify(tmp_path / "out.mkv", moved, irregular.source, plan)
+        verify(tmp_path / "out.mkv", moved, irregular.format, irregular.source, plan)
 
 
 def test_lost_sound_is_caught(irregular: Job, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_lost_sound_is_caught(irregular: Job, tmp_path: Path) -> None:
     shorter = replace(plan, streams=(replace(plan.streams[0], skip=2),))
     irregular.join(tmp_path / "less.mkv", shorter)
     with pytest.raises(OutputError, match="samples of sound, found") as caught:
-        verify(tmp_path / "less.mkv", irregular.pts_ms, irregular.source, plan)
+        verify(tmp_path / "less.mkv", irregular.pts_ms, irregular.format, irregular.source, plan)
     assert "expected its sound to start at" in str(caught.value)
 
 
@@ -280,7 +281,7 @@ def test_a_missing_stream_is_caught(irregular: Job, tmp_path: Path) -> None:
     plan = irregular.plan()
     irregular.join(tmp_path / "out.mkv", replace(plan, streams=()))
     with pytest.raises(OutputError, match="expected 2 streams, found 1"):
-        verify(tmp_path / "out.mkv", irregular.pts_ms, irregular.source, plan)
+        verify(tmp_path / "out.mkv", irregular.pts_ms, irregular.format, irregular.source, plan)
 
 
 def test_another_aspect_ratio_is_caught(irregular: Job, tmp_path: Path) -> None:
@@ -288,7 +289,18 @@ def test_another_aspect_ratio_is_caught(irregular: Job, tmp_path: Path) -> None:
     square = replace(irregular.format, sample_aspect=Fraction(1))
     join(irregular.segments, irregular.source, plan, tmp_path / "out.mkv", square)
     with pytest.raises(OutputError, match="expected a sample aspect ratio of 3/4, found 1"):
-        verify(tmp_path / "out.mkv", irregular.pts_ms, irregular.source, plan)
+        verify(tmp_path / "out.mkv", irregular.pts_ms, irregular.format, irregular.source, plan)
+
+
+def test_other_colours_and_sizes_are_caught(irregular: Job, tmp_path: Path) -> None:
+    plan = irregular.join(tmp_path / "out.mkv")
+    color = replace(irregular.format.color, matrix=Matrix.BT709, full_range=True)
+    wanted = replace(irregular.format, width=62, color=color)
+    with pytest.raises(OutputError) as caught:
+        verify(tmp_path / "out.mkv", irregular.pts_ms, wanted, irregular.source, plan)
+    assert "expected 62x36 samples, found 64x36" in str(caught.value)
+    assert "expected the colour tag matrix = 1 (H.273), found 5" in str(caught.value)
+    assert "expected the colour tag range = 2 (H.273), found 1" in str(caught.value)
 
 
 def test_segments_of_other_settings_are_refused(irregular: Job, tmp_path: Path) -> None:
@@ -343,6 +355,6 @@ def test_real_files_come_out_whole(real: Callable[[str], Path], tmp_path: Path, 
     job = encoded(real(name), tmp_path, OutputOptions(preset="ultrafast", crf=30), cuts)
     for out in (tmp_path / "out.mkv", tmp_path / "out.mp4"):
         plan = job.join(out)
-        report = verify(out, job.pts_ms, job.source, plan)
+        report = verify(out, job.pts_ms, job.format, job.source, plan)
         assert report.frames == len(job.pts_ms)
         assert report.pts_error_ms <= Fraction(1, 2)

@@ -179,6 +179,28 @@ def test_an_existing_output_is_safe(job: local.Job) -> None:
     assert job.output.read_bytes() == b"precious"
 
 
+def test_what_fails_its_check_is_kept_under_another_name(
+    job: local.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: the second segment is lost when the file is joined."""
+    whole = local.join
+    with monkeypatch.context() as faulty:
+        faulty.setattr(local, "join", lambda files, *rest: whole([files[0], *files[2:]], *rest))
+        with pytest.raises(OutputError) as caught:
+            local.run(local.prepare(job), local.Listener())
+    first, *_, last = str(caught.value).splitlines()
+    assert "expected 272 frames, found 184" in first
+    assert "out.mkv.failed: " in first
+    assert "is kept as out.mkv.failed; the finished segments stay in out.mkv.parts" in last
+    assert sorted(p.name for p in job.output.parent.iterdir()) == [
+        "out.mkv.failed",
+        "out.mkv.parts",
+    ]
+    # Nothing was lost: the next run only joins.
+    (job.output.parent / "out.mkv.failed").unlink()
+    assert finish(job)[0].kept == 4
+
+
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 s at 24 frames a second, each picture shown three times in a row, lossless."""

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -18,6 +18,7 @@ from restore.io.output import CONTAINERS
 from restore.io.reader import open_input, packets_of
 from restore.io.source import AudioStream, OtherKind, OtherStream, Source
 from restore.io.trial import TRIAL_PACKETS, TrialResult, copy_packet, try_copy
+from restore.video import VideoFormat
 
 SCAN_PACKETS = 20_000
 """Packets of the whole file looked at for the trials; a subtitle that begins later is tried by its
@@ -46,6 +47,15 @@ class StreamAction:
     """Samples that the copy plays before those of the source (its encoder's delay)."""
 
 
+class StreamRow(NamedTuple):
+    """One line of the table of streams."""
+
+    stream: str
+    what: str
+    becomes: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
     container: str
@@ -65,6 +75,38 @@ class StreamPlan:
             f"{f' to {s.to}' if s.to else ''}: {s.reason}"
             for s in self.streams
         ]
+
+    def table(self, source: Source, encoder: str, fmt: VideoFormat) -> list[StreamRow]:
+        """For people, before the render: every stream of the source and its fate, the picture's first.
+        `encoder` and `fmt` are the result's."""
+        video, known = source.video, source.video.format
+        rows = [
+            StreamRow(
+                str(video.index),
+                f"video: {video.codec}, {known.width}x{known.height}",
+                f"restored: {encoder}, {fmt.width}x{fmt.height}",
+                "",
+            )
+        ]
+        described = {a.index: _sound_text(a) for a in source.audio}
+        described |= {o.index: _other_text(o) for o in source.other}
+        for s in self.streams:
+            fate = {"copy": "copied", "convert": f"converted to {s.to}", "drop": "dropped"}
+            rows.append(StreamRow(str(s.index), described[s.index], fate[s.action], s.reason))
+        return rows
+
+
+def _sound_text(sound: AudioStream) -> str:
+    text = f"audio: {sound.codec}, {sound.rate} Hz, {sound.layout}"
+    return text + _named(sound.language, sound.title)
+
+
+def _other_text(other: OtherStream) -> str:
+    return f"{other.kind}: {other.codec}" + _named(other.language, other.title)
+
+
+def _named(language: str | None, title: str | None) -> str:
+    return "".join(f", {text}" for text in (language, title and repr(title)) if text)
 
 
 def plan_streams(

@@ -11,9 +11,9 @@ import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
 from restore.io import trial
-from restore.io.audio import plan_streams
 from restore.io.lossless import SoundCount, sound_frames, timed_samples, to_samples
 from restore.io.probe import InputOptions, Source, probe
+from restore.io.streams import plan_streams
 
 
 def source_of(path: Path) -> Source:
