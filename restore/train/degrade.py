@@ -258,7 +258,7 @@ def _taps(scale: int, kernel: Kernel) -> tuple[int, NDArray[np.float32]]:
     """(position of the first tap relative to scale * j, weights that sum to 1) for output sample j, whose centre
     lies at scale * j + (scale - 1) / 2."""
     shapes: dict[Kernel, tuple[float, float]] = {  # (support, width of the kernel in output samples)
-        "bicubic": (2, 1), "mitchell": (2, 1), "lanczos2": (2, 1), "lanczos3": (3, 1),
+        "bicubic": (2, 1), "catmull_rom": (2, 1), "mitchell": (2, 1), "lanczos2": (2, 1), "lanczos3": (3, 1),
         "bilinear": (1, 1), "area": (0.5, 1), "narrow": (2, 0.7),
     }  # fmt: skip
     support, width = shapes[kernel]
@@ -273,12 +273,13 @@ def _taps(scale: int, kernel: Kernel) -> tuple[int, NDArray[np.float32]]:
     elif kernel in ("lanczos2", "lanczos3"):
         weight = np.sinc(x) * np.sinc(x / support)
     else:
-        weight = _cubic(x, *((1 / 3, 1 / 3) if kernel == "mitchell" else (0.0, 0.6)))
+        b, c = {"mitchell": (1 / 3, 1 / 3), "catmull_rom": (0.0, 0.5)}.get(kernel, (0.0, 0.6))
+        weight = _cubic(x, b, c)
     return first, (weight / weight.sum()).astype(np.float32)
 
 
 def _cubic(x: NDArray[np.float64], b: float, c: float) -> NDArray[np.float64]:
-    """Mitchell and Netravali 1988; (0, 0.6) is FFmpeg's default bicubic."""
+    """Mitchell and Netravali 1988; (0, 0.6) is FFmpeg's default bicubic, (0, 0.5) MATLAB's imresize."""
     near = ((12 - 9 * b - 6 * c) * x**3 + (-18 + 12 * b + 6 * c) * x**2 + (6 - 2 * b)) / 6
     far = (
         (-b - 6 * c) * x**3 + (6 * b + 30 * c) * x**2 + (-12 * b - 48 * c) * x + (8 * b + 24 * c)
