@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 class Run:
     seconds: float
     """Wall clock, start of the interpreter included."""
+    cpu: float
+    """Seconds of processor time, all threads."""
     peak_mib: float
     """Largest resident size of the process."""
     code: int
@@ -36,7 +38,8 @@ def timed(command: list[str]) -> Run:
     text = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Run(time.monotonic() - started, usage.ru_maxrss / 1024, process.returncode, text)
+    seconds, cpu = time.monotonic() - started, usage.ru_utime + usage.ru_stime
+    return Run(seconds, cpu, usage.ru_maxrss / 1024, process.returncode, text)
 
 
 def restore(*arguments: str | Path) -> Run:

@@ -31,7 +31,7 @@ def main() -> None:
             run = restore("run", options.pipeline, options.input, target, "--overwrite", *sets)
             if run.code:
                 raise SystemExit(run.text)
-            frames = int(re.search(r"frames\s+(\d+) in", run.text)[1])
+            frames = int(re.search(r"frames\s+(\d+)\b", run.text)[1])
             ours.append(frames / run.seconds)
             base = lanczos_x264(options.input, target, options.preset)
             floor.append(frames / base.seconds)

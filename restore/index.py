@@ -55,6 +55,17 @@ class Index:
     """By scene number."""
     complete: bool = False
 
+    def note(self, frames: Iterable[FrameInfo]) -> None:
+        """Take down the next frames of the video."""
+        for info in frames:
+            self.pts.append(info.pts)
+            self.durations.append(info.duration)
+            self.types.append(info.picture_type)
+            if info.damaged:
+                self.damaged.append(info.index)
+            if info.repeats is not None:
+                self.repeats.append(info.index)
+
     def add_cuts(self, frames: Iterable[int]) -> None:
         """Detectors may report one cut twice, and a late one after a later one."""
         for frame in set(frames) - set(self.cuts[-8:]):
@@ -129,7 +140,7 @@ def build_index(
     for batch in batches:
         luma8 = _luma8(batch)
         for i, info in enumerate(batch.frames):
-            _note(index, info)
+            index.note([info])
             index.add_cuts(marker.feed(luma8[i, 0].numpy()))
             pending.append(luma8[i : i + 1])
         yield from settle(len(index.pts) - DELAY - look_ahead)
@@ -143,16 +154,6 @@ def build_index(
         index.complete = True
         yield segment
     index.complete = True
-
-
-def _note(index: Index, info: FrameInfo) -> None:
-    index.pts.append(info.pts)
-    index.durations.append(info.duration)
-    index.types.append(info.picture_type)
-    if info.damaged:
-        index.damaged.append(info.index)
-    if info.repeats is not None:
-        index.repeats.append(info.index)
 
 
 def _close(index: Index, frame: int) -> Segment | None:

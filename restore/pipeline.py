@@ -73,6 +73,14 @@ class PipelineSpec:
         """What the index must measure: names of SceneFacts fields."""
         return frozenset().union(*(find_stage(s.kind).needs for s in self.stages))
 
+    def frame_by_frame(self) -> bool:
+        """Whether no stage looks at other frames or at anything the index measures."""
+        return self.halo() == (0, 0) and not self.needs()
+
+    def reads_quantisers(self) -> bool:
+        """Whether a stage looks at what the bitstream says about the quantiser."""
+        return any(find_stage(s.kind).reads_quantisers for s in self.stages)
+
     def fingerprint(self) -> str:
         """Hash of every setting that can change the result, defaults included."""
         document = {

@@ -96,7 +96,7 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
         speed += f", {made:.1f} frames/s"
     rows = [
         ("output", str(summary.output)),
-        ("frames", f"{summary.frames} in {summary.scenes} scenes, {summary.segments} segments"),
+        ("frames", _frames(summary)),
         ("duration", seconds_text(summary.duration)),
         ("damaged frames", _damaged(summary)),
         ("repeated frames", _repeats(summary)),
@@ -116,6 +116,13 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
             console.print(f"{event.kind}{at}: {event.text}", markup=False)
         for line in summary.verified.lines():
             console.print(line, markup=False)
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.phases.items())
+        console.print(f"wall clock: {spent}", markup=False)
+
+
+def _frames(summary: Summary) -> str:
+    scenes = f" in {summary.scenes} scenes" if summary.scenes else ""
+    return f"{summary.frames}{scenes}, {summary.segments} segments"
 
 
 def _damaged(summary: Summary) -> str:

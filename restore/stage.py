@@ -28,6 +28,8 @@ class Stage(Options, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the index must measure for it: names of SceneFacts fields."""
+    reads_quantisers: ClassVar[bool] = False
+    """Whether it looks at FrameBatch.quant; where no stage does, the decoder is not asked for it."""
 
     @property
     def window(self) -> Window:

@@ -60,12 +60,19 @@ class Worker:
         self._spec, self._output, self._device, self._meter = spec, output, device, meter
         self._formats = spec.formats(source)
         self._steps = [(entry.build(), entry.where) for entry in spec.stages]
+        last = self._formats[-1]
+        self._untouched = not self._steps and (last.depth, last.color) == (
+            output.depth,
+            output.color,
+        )
         self._reach = sum(stage.window.past for stage, _ in self._steps)
         for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
             stage.load(fmt, device, threads)
 
     def __call__(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
         """Integer codes in, integer codes out; the same frames, in order. Repeats get what came of their original."""
+        if self._untouched:
+            return (FrameBatch(b.planes, b.frames, b.format) for b in batches)
         return restore_once(batches, self._chain)
 
     def _chain(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
@@ -104,7 +111,8 @@ class Worker:
             to_codes(plane, depth, full, i > 0, _dither(plane) if dither else None).cpu()
             for i, plane in enumerate(batch.planes)
         )
-        return FrameBatch(planes, batch.frames, self._output)
+        # The chroma is still the chain's: the encoder converts what it cannot take.
+        return FrameBatch(planes, batch.frames, replace(batch.format, depth=depth))
 
 
 _BAYER = torch.tensor(

@@ -114,7 +114,7 @@ def test_run_makes_the_file_and_says_what_it_did(
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
     text = " ".join(done.stdout.split())
-    assert "frames 25 in 1 scenes, 1 segments" in text
+    assert "frames 25, 1 segments" in text
     assert "duration 0:01.000" in text
     assert "damaged frames none" in text
     assert "copied │ bit for bit" in text

@@ -74,6 +74,16 @@ def test_an_empty_chain_is_exact(tmp_path: Path, depth: int) -> None:
     assert all(torch.equal(a, b) for a, b in zip(done.planes, whole.planes, strict=True))
 
 
+def test_the_chroma_of_the_chain_comes_out_whatever_the_encoder_takes(tmp_path: Path) -> None:
+    """Odd sizes go to H.264 in 4:4:4: SegmentEncoder converts, the worker does not pretend."""
+    for text in ("", '[[stage]]\nkind = "preserve_color"\n'):
+        chain = spec(tmp_path, text)
+        target = replace(FORMAT, chroma=Chroma.C444, depth=10)
+        done = FrameBatch.cat(list(Worker(chain, FORMAT, target, CPU, 1)([video()])))
+        assert (done.format.chroma, done.format.depth) == (Chroma.C420, 10)
+        assert done.planes[1].shape == (14, 1, 15, 19)
+
+
 def test_a_pickled_chain_runs_and_grey_stays_neutral(tmp_path: Path) -> None:
     chain = pickle.loads(pickle.dumps(spec(tmp_path, CHAIN)))
     done = run(chain, video(), 4)

@@ -36,6 +36,13 @@ class Feed:
                 facts={s: self._index.facts[s] for s in scenes if s in self._index.facts},
             )
 
+    def skip(self, segment: Segment) -> None:
+        """The segment is not wanted; its frames are dropped when later ones are asked for."""
+
+    def end(self, segment: Segment) -> Segment:
+        """The segment as it turned out: the index knew it beforehand."""
+        return segment
+
     def _with_halo(self, segment: Segment) -> tuple[int, int]:
         """The halo never reaches into another scene: frames there are never looked at."""
         past, future = self._halo

@@ -26,6 +26,7 @@ from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
 from restore.run.journal import Journal, hash_all, hash_file, parts_dir
+from restore.run.onepass import OnePass
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch, VideoFormat
 from restore.worker import Worker, find_device
@@ -95,11 +96,14 @@ class Summary:
     log: DecodeLog
     verified: VerifyReport
     scenes: int
+    """0: not looked for, because no stage asks."""
     segments: int
     kept: int
     """Segments taken over from an interrupted run."""
     wall_seconds: float
     stages: dict[str, float]
+    phases: dict[str, float]
+    """Seconds of wall clock for rendering, joining and verifying."""
     size: int
     """Bytes."""
     notes: list[str] = field(default_factory=list)
@@ -211,21 +215,37 @@ class _Run:
         self.log = DecodeLog()
         self.index = journal.load_index() or Index(self.source.video.format.time_base)
         self.stages: dict[str, float] = {}
+        self.phases: dict[str, float] = {}
         self.frames = self.frames_made = 0
         self.kept = 0
         self.began = time.monotonic()
 
     def go(self) -> Summary:
         threads = self._terms()
+        with self._phase("render"):
+            files = self._once(threads) if self.spec.frame_by_frame() else self._twice(threads)
+        return self._finish(files)
+
+    def _once(self, threads: int) -> list[Path]:
+        """Frame by frame: the index is filled by the decode that is rendered."""
+        self.index = Index(self.source.video.format.time_base)
+        decoded = Ahead(self._decode(log=self.log), _QUEUED_BATCHES, "decode")
+        passing = OnePass(decoded, self.index)
+        try:
+            return self._render(passing, passing, threads)
+        finally:
+            decoded.close()
+
+    def _twice(self, threads: int) -> list[Path]:
+        """The index runs ahead with a decode of its own: stages look at cuts, facts and neighbours."""
         indexed = self.index.complete
         segments = Ahead(iter(self.index.segments) if indexed else self._segments(), 0, "index")
-        decoded = Ahead(self._decode(quantisers=True), _QUEUED_BATCHES, "decode")
+        decoded = Ahead(self._decode(), _QUEUED_BATCHES, "decode")
         try:
-            files = self._render(segments, Feed(decoded, self.index, self.spec.halo()), threads)
+            return self._render(segments, Feed(decoded, self.index, self.spec.halo()), threads)
         finally:
             segments.close()
             decoded.close()
-        return self._finish(files)
 
     def _terms(self) -> int:
         """Fix what would change bytes; an interrupted run's terms are kept. Returns the thread count."""
@@ -242,19 +262,24 @@ class _Run:
             self.listener.note(f"resuming with {terms['threads']} threads, as the run began")
         return int(terms["threads"])
 
-    def _decode(self, quantisers: bool, log: DecodeLog | None = None) -> Iterator[FrameBatch]:
+    def _decode(self, log: DecodeLog | None = None, plain: bool = False) -> Iterator[FrameBatch]:
+        """All frames asked for; `plain`: without what only stages look at."""
         size = 4 if self.prepared.device.type == "cpu" else 16
+        quantisers = self.spec.reads_quantisers() and not plain
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
         trimmed = trim(batches, self.span)
-        return mark_repeats(trimmed) if self.spec.input.duplicates == "auto" else trimmed
+        wanted = self.spec.input.duplicates == "auto" and self.spec.stages
+        return mark_repeats(trimmed) if wanted else trimmed
 
     def _segments(self) -> Iterator[Segment]:
-        batches = self._decode(quantisers=False, log=self.log)
+        batches = self._decode(log=self.log, plain=True)
         needs, future = self.spec.needs(), self.spec.halo()[1]
         yield from build_index(self.index, batches, self.spec.scenes, needs, future)
         self.journal.save_index(self.index)
 
-    def _render(self, segments: Ahead[Segment], feed: Feed, threads: int) -> list[Path]:
+    def _render(
+        self, segments: Iterator[Segment], feed: Feed | OnePass, threads: int
+    ) -> list[Path]:
         worker: Worker | None = None
         files = []
         for segment in segments:
@@ -270,14 +295,15 @@ class _Run:
                     self._meter,
                 )
                 self._encode(worker, feed, segment, threads)
-                path = self.journal.finish(segment)
+                path = self.journal.finish(feed.end(segment))
             else:
                 self.kept += 1
+                feed.skip(segment)
                 self._advance(segment.stop - self.frames, made=False)
             files.append(path)
         return files
 
-    def _encode(self, worker: Worker, feed: Feed, segment: Segment, threads: int) -> None:
+    def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment, threads: int) -> None:
         encoder = SegmentEncoder(
             self.journal.file(segment), self.prepared.output, self.spec.output, threads
         )
@@ -296,6 +322,12 @@ class _Run:
             writer.close()
             encoder.abort()
             raise
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.phases[name] = time.monotonic() - started
 
     @contextmanager
     def _meter(self, where: str) -> Iterator[None]:
@@ -330,12 +362,14 @@ class _Run:
         self.listener.note("joining segments and streams")
         joined = self.journal.folder / f"joined{job.output.suffix}"
         base, plan = index.time_base, self.prepared.streams
-        sound = join(files, self.source, plan, joined, self.prepared.output, self.span)
+        with self._phase("join"):
+            sound = join(files, self.source, plan, joined, self.prepared.output, self.span)
         for line in sound:
             self.listener.note(line)
         times = [p * base * 1000 for p in index.pts]
         try:
-            verified = verify(joined, times, self.prepared.output, self.source, plan, self.span)
+            with self._phase("verify"):
+                verified = verify(joined, times, self.prepared.output, self.source, plan, self.span)
         except OutputError as error:
             raise _kept_as_failed(joined, job.output, error) from error
         size = joined.stat().st_size
@@ -349,11 +383,12 @@ class _Run:
             len(index.repeats),
             self.log,
             verified,
-            len(index.cuts),
+            0 if self.spec.frame_by_frame() else len(index.cuts),
             len(index.segments),
             self.kept,
             0.0,
             self.stages,
+            self.phases,
             size,
             list(self.source.notes),
         )

@@ -39,6 +39,7 @@ class Align(Stage):
     where there is neither, frames are averaged only where they hardly differ."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"grid"})
+    reads_quantisers = True
 
     radius: int = Field(2, ge=0, le=4)
     """Frames used on each side of the current one."""

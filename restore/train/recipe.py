@@ -25,7 +25,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
 """[low, high], both ends possible."""
 
-Kernel = Literal["bicubic", "catmull_rom", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow"]
+Kernel = Literal[
+    "bicubic", "catmull_rom", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow"
+]
 Second = Literal["rv20", "rv10", "mpeg4", "x264"]
 
 

@@ -9,15 +9,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import imageio_ffmpeg
 import pytest
 
 from restore.errors import OutputError
+from restore.io.decode import decode
 from restore.pipeline import read_pipeline
 from restore.run import local
 from restore.run.journal import parts_dir
+from restore.video import FrameBatch
 
 ROOT = Path(__file__).resolve().parents[2]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -107,6 +110,30 @@ def test_resume_gives_the_same_bytes(job: local.Job, frames: int) -> None:
     assert found == wanted
     assert summary.kept == frames // 88
     assert any("resuming" in n for n in notes) == (summary.kept > 0)
+
+
+def test_a_frame_by_frame_chain_decodes_once_and_resumes(
+    job: local.Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restore.run.onepass.SEGMENT_FRAMES", 60)
+    (tmp_path / "empty.toml").write_text('[output]\npreset = "ultrafast"\n')
+    job = replace(job, spec=read_pipeline(tmp_path / "empty.toml"))
+    decoded = 0
+
+    def count(*given: Any, **more: Any) -> Iterator[FrameBatch]:
+        nonlocal decoded
+        for batch in decode(*given, **more):
+            decoded += len(batch)
+            yield batch
+
+    monkeypatch.setattr("restore.run.local.decode", count)
+    whole, wanted, _ = finish(job)
+    assert (whole.frames, whole.segments, whole.scenes, decoded) == (272, 5, 0, 272)
+    job.output.unlink()
+    stop_after(job, 150)
+    summary, found, _ = finish(job)
+    assert found == wanted
+    assert (summary.frames, summary.kept) == (272, 2)
 
 
 @pytest.mark.parametrize(
