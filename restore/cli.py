@@ -62,7 +62,10 @@ def _root(
 @app.command()
 def run(
     pipeline: PipelineArg,
-    input: Annotated[Path, typer.Argument(help="The video to restore.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="The video to restore; several files are joined."),
+    ],
     output: Annotated[Path, typer.Argument(help="The file to make: .mkv, .mp4 or .mov.")],
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
@@ -76,7 +79,7 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
-    """Restore INPUT into OUTPUT.
+    """Restore INPUT into OUTPUT. Several INPUTs are joined in the order given.
 
     An interrupted run leaves its finished segments in OUTPUT.parts; the same command resumes it and gives
     the same file, byte for byte.
@@ -87,13 +90,14 @@ def run(
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
     job = local.Job(
         spec,
-        input,
+        inputs[0],
         output,
         device,
         _time(start, "--start"),
         _time(end, "--end"),
         overwrite,
         threads,
+        more=tuple(inputs[1:]),
     )
     prepared = local.prepare(job)
     display = Display(out, verbose)
@@ -117,7 +121,9 @@ def run(
 @app.command()
 def check(
     pipeline: PipelineArg,
-    input: Annotated[Path | None, typer.Argument(help="A video to check it against.")] = None,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[INPUT]...", help="A video to check it against.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Judge the streams for this file name.")
     ] = None,
@@ -125,7 +131,7 @@ def check(
 ) -> None:
     """Show every problem of a pipeline file, and what it would make of INPUT. Renders nothing."""
     from restore.io.encode import check_output, encoded_format
-    from restore.io.probe import probe
+    from restore.io.join import open_source
     from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
 
@@ -134,10 +140,10 @@ def check(
     for entry in spec.stages:
         entry.build().assets()
     out.print(f"{path}: {len(spec.stages)} stages, no problems", markup=False)
-    if input is None:
+    if not inputs:
         return
     target = output or Path("out.mkv")
-    source = probe(input, spec.input)
+    source = open_source(inputs, spec.input)
     formats = spec.formats(source.video.format)
     problems = check_output(spec.output, formats[-1], target)
     if problems:

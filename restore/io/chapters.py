@@ -1,32 +1,36 @@
-"""Chapters of a file, on the clock of another."""
+"""Chapters of a source, on the clock of its output."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Any
 
-from av.container import InputContainer
-
-from restore.io.source import Span
+from restore.io.parts import open_parts
+from restore.io.source import Source, Span
 from restore.io.text import decode_text
 
 Chapter = Any
 """PyAV's dictionary: id, start, end, time_base, metadata."""
 
 
-def moved_chapters(file: InputContainer, origin: Fraction, span: Span | None) -> list[Chapter]:
-    """The chapters of `file` with `origin` (seconds) as 0, titles decoded; of a part, those that it touches,
-    cut to it."""
-    chapters: list[Chapter] = list(file.chapters())
-    for chapter in chapters:
-        base = Fraction(chapter["time_base"] or 1)
-        if span is not None and span.end is not None:
-            chapter["end"] = min(chapter["end"], round(span.end / base))
-        chapter["start"] = max(0, chapter["start"] - round(origin / base))
-        chapter["end"] = max(chapter["start"] + 1, chapter["end"] - round(origin / base))
-        chapter["metadata"] = {
-            k: decode_text(v.encode("latin-1")) for k, v in chapter["metadata"].items()
-        }
+def moved_chapters(source: Source, origin: Fraction, span: Span | None) -> list[Chapter]:
+    """The chapters of all parts with `origin` (seconds) as 0, titles decoded; of a span, those that it
+    touches, cut to it."""
+    chapters: list[Chapter] = []
+    for part in open_parts(source):
+        for chapter in part.container.chapters():
+            base = Fraction(chapter["time_base"] or 1)
+            zero = round((origin - part.offset) / base)
+            if span is not None and span.end is not None:
+                chapter["end"] = min(chapter["end"], round((span.end - part.offset) / base))
+            chapter["start"] = max(0, chapter["start"] - zero)
+            chapter["end"] = max(chapter["start"] + 1, chapter["end"] - zero)
+            chapter["metadata"] = {
+                k: decode_text(v.encode("latin-1")) for k, v in chapter["metadata"].items()
+            }
+            if part.offset:
+                chapter["id"] = len(chapters) + 1  # each file counts its own
+            chapters.append(chapter)
     if span is None:
         return chapters
     return [c for c in chapters if c["end"] > c["start"] + 1]

@@ -10,14 +10,14 @@ from typing import Literal
 import av
 import numpy as np
 import torch
-from av.video.stream import VideoStream
 
 from restore.errors import InputError
+from restore.io.parts import timed_frames
 from restore.io.pixels import to_planes
 from restore.io.quantiser import quant_map
-from restore.io.reader import ReadFault, frames_of, open_input
+from restore.io.reader import ReadFault
 from restore.io.source import Source
-from restore.io.timeline import Stamp, Timed, repair_times
+from restore.io.timeline import Timed
 from restore.video import FrameBatch, FrameInfo
 
 LIMIT = 1000
@@ -63,30 +63,18 @@ def decode(
     Raises InputError when the picture changes size midway, or not one frame can be decoded."""
     log = DecodeLog() if log is None else log
     time_base = source.video.format.time_base
-    rate = source.video.frame_rate
-    spacing = 1 / (rate or Fraction(25)) / time_base
-    with open_input(source.path) as container:
-        number = source.video.index
-        stream = container.streams[number] if number < len(container.streams) else None
-        if not isinstance(stream, VideoStream) or stream.codec_context is None:
-            raise InputError(
-                f"{source.path}: stream {number} is no longer a video; was it replaced?"
-            )
-        if quantisers:
-            stream.codec_context.options = {"export_side_data": "venc_params"}
 
-        def report(kind: ReadFault, pts: int | None, text: str) -> None:
-            log.add(kind, None if pts is None else pts * time_base, text)
+    def report(kind: ReadFault, pts: int | None, text: str) -> None:
+        log.add(kind, None if pts is None else pts * time_base, text)
 
-        stamped = (Stamp(f, f.pts) for f in frames_of(container, stream, report))
-        held: list[tuple[av.VideoFrame, FrameInfo]] = []
-        for index, timed in enumerate(repair_times(stamped, max(Fraction(1), spacing))):
-            held.append((timed.item, _info(index, timed, time_base, log)))
-            if len(held) == batch:
-                yield _batch(held, source, quantisers, log)
-                held = []
-        if held:
+    held: list[tuple[av.VideoFrame, FrameInfo]] = []
+    for index, timed in enumerate(timed_frames(source, report, quantisers=quantisers)):
+        held.append((timed.item, _info(index, timed, time_base, log)))
+        if len(held) == batch:
             yield _batch(held, source, quantisers, log)
+            held = []
+    if held:
+        yield _batch(held, source, quantisers, log)
     if log.frames == 0:
         raise InputError(
             f"{source.path}: not one frame can be decoded; try another copy of the file"

@@ -21,7 +21,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
-from restore.io.reader import Report, open_input, packets_of
+from restore.io.parts import OpenPart, open_parts
+from restore.io.reader import Report
 from restore.io.source import Source, Span
 
 MAX_GAP = Fraction(40, 1000)
@@ -42,7 +43,9 @@ class SoundCount:
     samples: int = 0
     """Decoded, per channel."""
     silence: int = 0
-    """Inserted, per channel."""
+    """Inserted for lost packets, per channel."""
+    joints: int = 0
+    """Silence inserted between the parts of a source, per channel."""
     clipped: int = 0
     """Beyond full scale, over all channels."""
     inexact: int = 0
@@ -53,6 +56,8 @@ class SoundCount:
         lines = []
         if self.silence:
             lines.append(f"{self.silence} samples of silence fill gaps of lost packets")
+        if self.joints:
+            lines.append(f"{self.joints} samples of silence lie between the parts")
         if self.clipped:
             lines.append(f"{self.clipped} samples beyond full scale were clipped")
         if self.inexact:
@@ -60,22 +65,44 @@ class SoundCount:
         return lines
 
 
-def sound_frames(source: Source, index: int, report: Report) -> Iterator[av.AudioFrame]:
-    """Every decodable frame of an audio stream; errors are reported and survived."""
-    with open_input(source.path) as container:
-        stream = container.streams[index]
-        if not isinstance(stream, AudioStream):
-            return
-        for packet in packets_of(container, [stream], report):
-            yield from _decoded(stream.codec_context, packet, report)
-        yield from _decoded(stream.codec_context, None, report)
+def sound_of(
+    source: Source, index: int, count: SoundCount, report: Report = lambda *_: None
+) -> Iterator[tuple[Fraction | None, Samples]]:
+    """Every decodable sample of an audio stream, as `timed_samples` has them. Between parts the sound is
+    filled with silence up to where the next begins. Errors are reported and survived."""
+    known = next(a for a in source.audio if a.index == index)
+    start: Fraction | None = None
+    written = 0
+    for part in open_parts(source):
+        before, begun = written, False
+        for at, samples in timed_samples(
+            _frames(part, index, report), known.rate, known.channels, count
+        ):
+            if at is not None and start is None:
+                start = at + part.offset - Fraction(before, known.rate)
+            elif at is not None and start is not None and not begun:
+                gap = at + part.offset - start - Fraction(written, known.rate)
+                for silence in _silence(round(gap * known.rate), known.rate, known.channels):
+                    count.joints += len(silence)
+                    written += len(silence)
+                    yield start, silence
+            begun = True
+            written += len(samples)
+            yield start, samples
+
+
+def _frames(part: OpenPart, index: int, report: Report) -> Iterator[av.AudioFrame]:
+    stream = part.stream(index)
+    if not isinstance(stream, AudioStream):
+        return
+    for _, packet in part.packets([index], report):
+        yield from _decoded(stream.codec_context, packet, report)
+    yield from _decoded(stream.codec_context, None, report)
 
 
 def _decoded(
     context: AudioCodecContext, packet: Packet[Any] | None, report: Report
 ) -> list[av.AudioFrame]:
-    if packet is not None and packet.size == 0:
-        return []
     try:
         return context.decode(packet)
     except av.EOFError:

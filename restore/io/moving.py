@@ -44,18 +44,19 @@ class Mover:
         self._last: int | None = None
         self._next = Fraction(0)
 
-    def move(self, packet: Packet[Any]) -> Fraction | None:
+    def move(self, packet: Packet[Any], offset: Fraction = Fraction(0)) -> Fraction | None:
         """Rewrite `packet`'s stream and times in place; its decode time in seconds, or None where it is
-        left out. A packet without a time follows the one before it."""
+        left out. A packet without a time follows the one before it. `offset`: seconds that the clock of
+        the packet's part lies behind the source's."""
         if self._skip:
             self._skip -= 1
             return None
-        if self._span is not None and not begins_inside(packet, self._span):
+        if self._span is not None and not begins_inside(packet, self._span, offset):
             return None
-        theirs = Fraction(packet.time_base)
+        theirs, origin = Fraction(packet.time_base), self._origin - offset
         stamp = packet.dts if packet.dts is not None else packet.pts
-        at = self._next if stamp is None else stamp * theirs - self._origin
-        pts = at if packet.pts is None else packet.pts * theirs - self._origin
+        at = self._next if stamp is None else stamp * theirs - origin
+        pts = at if packet.pts is None else packet.pts * theirs - origin
         length = (packet.duration or 0) * theirs
         self._next = at + length
         packet.stream, packet.time_base = self.stream, self._base

@@ -26,12 +26,11 @@ from restore.io.lossless import (
     cut_samples,
     encode_samples,
     open_lossless,
-    sound_frames,
-    timed_samples,
+    sound_of,
 )
 from restore.io.matroska import PLACEHOLDER, finish_header
 from restore.io.moving import Mover, in_order
-from restore.io.reader import open_input, packets_of
+from restore.io.parts import open_head, open_parts
 from restore.io.segments import SegmentClock, open_segment
 from restore.io.source import Source, Span
 from restore.io.streams import COVERS, StreamAction, StreamPlan
@@ -73,8 +72,8 @@ def join(
                 av.open(str(out), "w", format=plan.container, container_options=options)
             )
             first = open_files.enter_context(av.open(str(segments[0]), "r"))
-            file = open_files.enter_context(open_input(source.path))
-            _describe(target, file, source, plan, origin, span)
+            file = open_files.enter_context(open_head(source))
+            _describe(target, source, plan, origin, span)
             video = _add_video(
                 target, first.streams.video[0], file.streams[source.video.index], fmt
             )
@@ -94,7 +93,7 @@ def join(
                     flows.append(_copied_sound(source, action, mover))
                 elif stream.type != "attachment":
                     rest[action.index] = mover
-            flows.append(_copied_rest(file, rest))
+            flows.append(_copied_rest(source, rest))
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
         if plan.container == "matroska":
@@ -106,7 +105,6 @@ def join(
 
 def _describe(
     target: OutputContainer,
-    file: InputContainer,
     source: Source,
     plan: StreamPlan,
     origin: Fraction,
@@ -117,7 +115,7 @@ def _describe(
     for key, value in source.metadata.items():
         if key.lower() not in technical:
             target.metadata[key] = value
-    target.set_chapters(moved_chapters(file, origin, span) if plan.chapters else [])
+    target.set_chapters(moved_chapters(source, origin, span) if plan.chapters else [])
 
 
 def _add_video(
@@ -199,10 +197,9 @@ def _name(stream: Stream, known: Stream) -> None:
 
 def _first_packet(source: Source, index: int) -> bytes:
     """A cover is a stream of one packet: the picture's file."""
-    with open_input(source.path) as file:
-        for packet in packets_of(file, [file.streams[index]], lambda *_: None):
-            if packet.size:
-                return bytes(packet)
+    for part in open_parts(source):
+        for _, packet in part.packets([index], lambda *_: None):
+            return bytes(packet)
     return b""
 
 
@@ -231,23 +228,23 @@ def _video_packets(
 
 def _copied_sound(source: Source, action: StreamAction, mover: Mover) -> Iterator[Timed]:
     """The source's own packets of one sound stream."""
-    with open_input(source.path) as file:
-        packets = packets_of(file, [file.streams[action.index]], lambda *_: None)
-        for packet in in_order(p for p in packets if p.size):
-            at = mover.move(packet)
+    for part in open_parts(source):
+        packets = part.packets([action.index], lambda *_: None)
+        for packet in in_order(p for _, p in packets):
+            at = mover.move(packet, part.offset)
             if at is not None:
                 yield at, mover.stream.index, packet
 
 
-def _copied_rest(file: InputContainer, movers: Mapping[int, Mover]) -> Iterator[Timed]:
+def _copied_rest(source: Source, movers: Mapping[int, Mover]) -> Iterator[Timed]:
     """The source's own packets of everything else, in file order; movers by stream number."""
     if not movers:
         return
-    streams = [file.streams[index] for index in movers]
-    for packet in packets_of(file, streams, lambda *_: None):
-        at = movers[packet.stream_index].move(packet) if packet.size else None
-        if at is not None:
-            yield at, movers[packet.stream_index].stream.index, packet
+    for part in open_parts(source):
+        for index, packet in part.packets(list(movers), lambda *_: None):
+            at = movers[index].move(packet, part.offset)
+            if at is not None:
+                yield at, movers[index].stream.index, packet
 
 
 def _converted_packets(
@@ -259,11 +256,9 @@ def _converted_packets(
     span: Span | None,
 ) -> Iterator[Timed]:
     sound = cast(AudioStream, stream)
-    rate, channels = sound.codec_context.sample_rate, sound.codec_context.channels
-    frames = sound_frames(source, index, lambda *_: None)
-    timed = timed_samples(frames, rate, channels, count)
+    timed = sound_of(source, index, count)
     if span is not None:
-        timed = cut_samples(timed, rate, span)
+        timed = cut_samples(timed, sound.codec_context.sample_rate, span)
     for packet in encode_samples(sound.codec_context, timed, origin):
         packet.stream = sound
         yield (packet.pts or 0) * Fraction(packet.time_base), sound.index, packet

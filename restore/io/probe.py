@@ -18,7 +18,7 @@ from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
 from restore.errors import InputError
 from restore.io.pixels import NATIVE, is_full_range, is_rgb, readable_as
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
-from restore.io.source import AudioStream, OtherStream, Source, VideoStream
+from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
 from restore.io.tags import (
     MATRIX,
     PRIMARIES,
@@ -75,16 +75,17 @@ class InputOptions(Options):
     frame goes through the chain."""
 
 
-def probe(path: Path, options: InputOptions) -> Source:
-    """Open `path`, decode its first frame and say what is there.
+def probe(path: Path, options: InputOptions, *more: Path) -> Source:
+    """Open `path`, which goes on in `more` if it was split, decode its first frame and say what is there.
     Raises InputError: not a local video file, no video in it, nothing decodable, beyond the limits."""
     notes: list[str] = []
-    with open_input(path) as container:
+    files = (path, *more)
+    with open_input(*files) as container:
         stream = _pick_video(container, path, notes)
         siting = stated_siting(stream)
         frame = _first_frame(container, stream, path)
         video = _video(stream, frame, siting, options, notes)
-        _doubt_header(container, path, video, notes)
+        _doubt_header(container, sum(f.stat().st_size for f in files), video, notes)
         audio = tuple(_audio(s) for s in container.streams.audio)
         other = tuple(
             _other(s) for s in container.streams if s.type != "audio" and s.index != stream.index
@@ -95,6 +96,7 @@ def probe(path: Path, options: InputOptions) -> Source:
             path=path,
             container=container.format.name,
             video=video,
+            parts=(Part(files),),
             audio=audio,
             other=other,
             start=min(s for s in starts if s is not None),
@@ -240,7 +242,7 @@ _UNSTATED_BIT_RATE = 0x3FFFF * 400
 
 
 def _doubt_header(
-    container: InputContainer, path: Path, video: VideoStream, notes: list[str]
+    container: InputContainer, size: int, video: VideoStream, notes: list[str]
 ) -> None:
     """Say it when the header claims what can hardly be."""
     rate = video.frame_rate
@@ -249,7 +251,7 @@ def _doubt_header(
     seconds = video.header_duration
     rates = [s.codec_context.bit_rate or 0 for s in container.streams if s.codec_context]
     rates = [r for r in rates if r != _UNSTATED_BIT_RATE]
-    if seconds and sum(rates) * seconds / 8 > 2 * path.stat().st_size:
+    if seconds and sum(rates) * seconds / 8 > 2 * size:
         notes.append(
             f"the header says {float(seconds):.0f} s, which would take more bytes than the file has: "
             f"the frames decide"

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from restore.errors import InputError
 from restore.io.source import Span
+from restore.io.split import SplitFile
 
 ReadFault = Literal["packet", "demux"]
 """packet: the decoder refused one; demux: the container is broken."""
@@ -36,14 +37,15 @@ _PLAYLISTS = frozenset({"concat", "hls", "applehttp", "dash", "sdp", "rtsp", "rt
 """Demuxers that open whatever other file or address the file names."""
 
 
-def open_input(path: Path) -> InputContainer:
-    """The container at `path`. Metadata is latin-1: one character a byte, so that no text can fail
-    (see restore.io.text). Only this one file is ever opened. Raises InputError."""
-    _check_file(path)
+def open_input(path: Path, *more: Path) -> InputContainer:
+    """The container at `path`, which goes on in `more` if it was split. Metadata is latin-1: one character a
+    byte, so that no text can fail (see restore.io.text). No other file is ever opened. Raises InputError."""
+    for file in (path, *more):
+        _check_file(file)
     try:
-        # Absolute, so that no name is taken for a protocol ('concat:a|b').
         container = av.open(
-            str(path.resolve()),
+            # Absolute, so that no name is taken for a protocol ('concat:a|b').
+            SplitFile((path, *more)) if more else str(path.resolve()),
             "r",
             metadata_encoding="latin-1",
             container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
@@ -140,10 +142,10 @@ def packets_of(
             return
 
 
-def begins_inside(packet: Packet[Any], span: Span) -> bool:
-    """Whether a packet's time lies in `span`; one without a time does not."""
+def begins_inside(packet: Packet[Any], span: Span, offset: Fraction = Fraction(0)) -> bool:
+    """Whether a packet's time, `offset` seconds added, lies in `span`; one without a time does not."""
     stamp = packet.pts if packet.pts is not None else packet.dts
-    return stamp is not None and span.holds(stamp * Fraction(packet.time_base))
+    return stamp is not None and span.holds(stamp * Fraction(packet.time_base) + offset)
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -76,13 +77,28 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What is read in one go; a source of several files is a row of parts."""
+
+    files: tuple[Path, ...]
+    """One file, or those that it was split into at any byte."""
+    offset: Fraction = Fraction(0)
+    """Seconds to add to its clock: the source's clock is the first part's."""
+    streams: Mapping[int, int] | None = None
+    """Its own number of each of the source's streams that it holds; None: they are the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What `probe` found. Nothing in it was taken on trust where a frame could be asked."""
 
     path: Path
+    """The first file; `parts` has all of them."""
     container: str
     """FFmpeg's name of the container format."""
     video: VideoStream
+    parts: tuple[Part, ...]
+    """At least one; restore.io.parts reads them."""
     audio: tuple[AudioStream, ...] = ()
     other: tuple[OtherStream, ...] = ()
     start: Fraction = Fraction(0)

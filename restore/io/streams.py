@@ -15,7 +15,8 @@ from av.stream import Disposition, Stream
 
 from restore.io.lossless import is_16_bit
 from restore.io.output import CONTAINERS
-from restore.io.reader import open_input, packets_of
+from restore.io.parts import open_head
+from restore.io.reader import packets_of
 from restore.io.source import AudioStream, OtherKind, OtherStream, Source
 from restore.io.trial import TRIAL_PACKETS, TrialResult, copy_packet, try_copy
 from restore.video import VideoFormat
@@ -116,7 +117,7 @@ def plan_streams(
     decoding them back. Raises InputError when the source can no longer be read."""
     target = CONTAINERS.get(f".{container}", container)
     wanted = [s.index for s in source.audio] + [s.index for s in source.other]
-    with open_input(source.path) as file:
+    with open_head(source) as file:
         packets = _first_packets(file, wanted)
         actions = [
             _plan_audio(file.streams[s.index], s, packets[s.index], target, audio)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -15,8 +16,9 @@ from av.video.stream import VideoStream
 
 from restore.errors import OutputError
 from restore.io.chapters import Chapter, moved_chapters
-from restore.io.lossless import SoundCount, cut_samples, sound_frames, timed_samples
-from restore.io.reader import begins_inside, open_input, packets_of
+from restore.io.lossless import SoundCount, cut_samples, sound_of
+from restore.io.parts import OpenPart, open_head, open_parts
+from restore.io.reader import begins_inside, open_input
 from restore.io.source import Source, Span
 from restore.io.streams import StreamAction, StreamPlan
 from restore.video import VideoFormat
@@ -68,18 +70,18 @@ def verify(
     origin = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span)
     origin_ms = origin * 1000
     with open_input(out) as file:
-        with open_input(source.path) as old:
+        with open_head(source) as old:
             _check_streams(file, old, plan, problems)
-            _check_chapters(
-                file, moved_chapters(old, origin, span) if plan.chapters else [], problems
-            )
+        wanted_chapters = moved_chapters(source, origin, span) if plan.chapters else []
+        _check_chapters(file, wanted_chapters, problems)
         times = _video_times(file, fmt, problems)
     error = _compare_times(times, [Fraction(t) - origin_ms for t in expected_pts_ms], problems)
     offsets: list[Fraction] = []
     samples: dict[int, int] = {}
     for number, action in enumerate(plan.kept(), start=1):
         if action.kind == "audio":
-            found = _sound_of(out, number)
+            with open_input(out) as file:
+                found = _sound_of(OpenPart(file, Fraction(0), {number: number}), number)
             wanted = _wanted_sound(source, plan, action, origin_ms, span)
             samples[number] = found[1]
             offsets += _compare_sound(number, found, wanted, problems)
@@ -203,26 +205,33 @@ Sound = tuple[Fraction | None, int]
 """(milliseconds of the first sample, samples per channel)."""
 
 
-def _sound_of(path: Path, index: int, span: Span | None = None) -> Sound:
+def _sound_of(part: OpenPart, index: int, span: Span | None = None) -> Sound:
     """Of a stream as a player would decode it; with `span`, of its packets that begin inside."""
     start: Fraction | None = None
     count = 0
-    with open_input(path) as file:
-        stream = file.streams[index] if index < len(file.streams) else None
-        if not isinstance(stream, AudioStream):
-            return None, 0
-        for packet in packets_of(file, [stream], lambda *_: None):
-            if span is not None and packet.size and not begins_inside(packet, span):
-                continue
-            try:
-                frames = stream.codec_context.decode(packet)
-            except av.FFmpegError:
-                continue
-            for frame in frames:
-                if start is None and frame.pts is not None:
-                    start = frame.pts * Fraction(stream.time_base or 0) * 1000
-                count += frame.samples
+    stream = part.stream(index)
+    if not isinstance(stream, AudioStream):
+        return None, 0
+    packets = (p for _, p in part.packets([index], lambda *_: None))
+    for packet in chain(packets, [None]):
+        if packet is not None and span is not None and not begins_inside(packet, span, part.offset):
+            continue
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:  # the decoder's end is one, too
+            continue
+        for frame in frames:
+            if start is None and frame.pts is not None:
+                start = (frame.pts * Fraction(stream.time_base or 0) + part.offset) * 1000
+            count += frame.samples
     return start, count
+
+
+def _sound_copied(source: Source, index: int, span: Span | None) -> Sound:
+    """Of all parts."""
+    sounds = [_sound_of(part, index, span) for part in open_parts(source)]
+    start = next((s for s, count in sounds if count), None)
+    return start, sum(count for _, count in sounds)
 
 
 def _wanted_sound(
@@ -235,7 +244,7 @@ def _wanted_sound(
     """What the source holds, on the output's clock, silence that is put in included."""
     rate = next(a.rate for a in source.audio if a.index == action.index)
     if action.action == "copy":
-        start, count = _sound_of(source.path, action.index, span)
+        start, count = _sound_copied(source, action.index, span)
     else:
         start, count = _sound_converted(source, action.index, span)
     # A part begins behind the encoder's delay.
@@ -252,9 +261,8 @@ def _wanted_sound(
 
 def _sound_converted(source: Source, index: int, span: Span | None) -> Sound:
     known = next(a for a in source.audio if a.index == index)
-    frames = sound_frames(source, index, lambda *_: None)
     start, count = None, 0
-    timed = timed_samples(frames, known.rate, known.channels, SoundCount())
+    timed = sound_of(source, index, SoundCount())
     for begin, samples in timed if span is None else cut_samples(timed, known.rate, span):
         if start is None and begin is not None:
             start = begin * 1000

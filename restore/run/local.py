@@ -19,13 +19,13 @@ from restore.errors import DeviceError, InputError, OutputError, PipelineFileErr
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder, check_output, encoded_format
+from restore.io.join import open_source
 from restore.io.mux import VerifyReport, join, verify
-from restore.io.probe import Source, probe
-from restore.io.source import Span
+from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
-from restore.run.journal import Journal, hash_all, hash_file, parts_dir
+from restore.run.journal import Journal, hash_all, parts_dir
 from restore.run.onepass import OnePass
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch, VideoFormat
@@ -48,6 +48,12 @@ class Job:
     overwrite: bool = False
     threads: int = 0
     """0: as many as there are processors."""
+    more: tuple[Path, ...] = ()
+    """Files that are joined to `input`, in this order."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        return (self.input, *self.more)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ def prepare(job: Job) -> Prepared:
             f"{job.output}: the folder {job.output.parent} does not exist; make it first"
         )
     if job.output.exists():
-        if job.input.exists() and job.output.samefile(job.input):
+        if any(path.exists() and job.output.samefile(path) for path in job.inputs):
             raise OutputError(
                 f"{job.output}: input and output are the same file; choose another name"
             )
@@ -138,7 +144,7 @@ def prepare(job: Job) -> Prepared:
             )
     if job.start is not None and job.end is not None and job.end <= job.start:
         raise OutputError("--end: expected a time after --start")
-    source = probe(job.input, job.spec.input)
+    source = open_source(job.inputs, job.spec.input)
     formats = job.spec.formats(source.video.format)
     problems = check_output(job.spec.output, formats[-1], job.output)
     if problems:
@@ -190,7 +196,7 @@ def _subject(prepared: Prepared) -> dict[str, Any]:
     job = prepared.job
     weights = [p for entry in job.spec.stages for p in entry.build().assets()]
     return {
-        "input": hash_file(job.input),
+        "input": hash_all(file for part in prepared.source.parts for file in part.files),
         "pipeline": job.spec.fingerprint(),
         "weights": hash_all(weights),
         "time range": [str(job.start), str(job.end)],

@@ -90,6 +90,31 @@ def make_sounding_clip(
     return path
 
 
+def make_part(
+    path: Path, number: int, *encoder: str, sound: float = 1.0, late: float = 0.0
+) -> Path:
+    """A second of moving picture at 25 frames/s, other in each part, and `sound` seconds of a tone that
+    begins `late` seconds after it."""
+    picture = f"testsrc2=size=64x48:rate=25:duration=1,hue=h={90 * number}"
+    tone = f"sine=frequency={300 + 200 * number}:sample_rate=44100:duration={sound}"
+    inputs = ["-f", "lavfi", "-i", picture, "-itsoffset", str(late), "-f", "lavfi", "-i", tone]
+    ffmpeg("-v", "error", *inputs, *encoder, path)
+    return path
+
+
+_MPEG = ("-c:v", "mpeg1video", "-qscale:v", "4", "-bf", "2", "-c:a", "mp2")
+
+PARTS = {
+    "mpg": _MPEG,
+    "dat": (*_MPEG, "-f", "vcd"),
+    "ts": (*_MPEG, "-f", "mpegts"),
+    "avi": ("-c:v", "mpeg4", "-qscale:v", "4", "-c:a", "libmp3lame"),
+    "rm": ("-c:v", "rv10", "-qscale:v", "4", "-c:a", "ac3"),
+    "mkv": ("-c:v", "libx264", "-c:a", "flac"),
+}
+"""Encoder options of the kinds of files that old films come in several of, by suffix."""
+
+
 # Drops frames unevenly, so that the rate varies.
 VFR = ("-vf", "select=not(eq(mod(n\\,7)\\,3)+eq(mod(n\\,11)\\,5))", "-fps_mode", "passthrough")
 

@@ -11,7 +11,7 @@ import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
 from restore.io import trial
-from restore.io.lossless import SoundCount, sound_frames, timed_samples, to_samples
+from restore.io.lossless import SoundCount, sound_of, timed_samples, to_samples
 from restore.io.probe import InputOptions, Source, probe
 from restore.io.streams import plan_streams
 
@@ -100,8 +100,7 @@ def test_subtitles_go_where_they_can(tmp_path: Path) -> None:
 
 def samples_of(source: Source, count: SoundCount) -> np.ndarray:
     (sound,) = source.audio
-    frames = sound_frames(source, sound.index, lambda *_: None)
-    return np.concatenate([s for _, s in timed_samples(frames, sound.rate, sound.channels, count)])
+    return np.concatenate([s for _, s in sound_of(source, sound.index, count)])
 
 
 def test_float_is_rounded_to_the_nearest_of_24_bits(tmp_path: Path) -> None:

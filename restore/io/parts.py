@@ -1,0 +1,109 @@
+"""The parts of a source, one after the other: every reader of a source goes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from restore.errors import InputError
+from restore.io.reader import ReadFault, Report, frames_of, open_input, packets_of
+from restore.io.source import Part, Source
+from restore.io.timeline import Stamp, Timed, repair_times
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part while it is being read."""
+
+    container: InputContainer
+    offset: Fraction
+    """Seconds that its clock lies behind the source's: add them to every time."""
+    numbers: Mapping[int, int]
+    """Its own number of each of the source's streams that it holds."""
+
+    def stream(self, index: int) -> Stream | None:
+        """The source's stream `index`; None where this part has none."""
+        number = self.numbers.get(index)
+        if number is None or number >= len(self.container.streams):
+            return None
+        return self.container.streams[number]
+
+    def packets(self, indices: Sequence[int], report: Report) -> Iterator[tuple[int, Packet[Any]]]:
+        """(the source's stream number, packet with this part's times), in file order, flushes left out."""
+        streams = {s.index: i for i in indices if (s := self.stream(i)) is not None}
+        if not streams:
+            return
+        wanted = [self.container.streams[number] for number in streams]
+        for packet in packets_of(self.container, wanted, report):
+            if packet.size:
+                yield streams[packet.stream_index], packet
+
+
+def open_head(source: Source) -> InputContainer:
+    """The first part, whose headers speak for all."""
+    return open_input(*source.parts[0].files)
+
+
+def open_parts(source: Source) -> Iterator[OpenPart]:
+    """Each part in turn, open until the next is asked for."""
+    for part in source.parts:
+        with open_input(*part.files) as container:
+            yield OpenPart(container, part.offset, _numbers(part, container))
+
+
+def _numbers(part: Part, container: InputContainer) -> Mapping[int, int]:
+    if part.streams is not None:
+        return part.streams
+    return {number: number for number in range(len(container.streams))}
+
+
+def timed_frames(
+    source: Source, report: Report, *, quantisers: bool = False
+) -> Iterator[Timed[av.VideoFrame]]:
+    """Every frame the decoder gives, in display order, with times repaired part by part, in
+    source.video.format.time_base; also frame.pts is in it, as the file has it, and what `report` hears.
+    `quantisers` has the decoder export its quantiser maps. Raises InputError."""
+    held: Timed[av.VideoFrame] | None = None
+    for part in open_parts(source):
+        for timed in _part_frames(source, part, report, quantisers):
+            if held is not None:
+                yield replace(held, duration=timed.pts - held.pts)
+            held = timed
+    if held is not None:
+        yield held
+
+
+def _part_frames(
+    source: Source, part: OpenPart, report: Report, quantisers: bool
+) -> Iterator[Timed[av.VideoFrame]]:
+    index, base = source.video.index, source.video.format.time_base
+    stream = part.stream(index)
+    if not isinstance(stream, VideoStream) or stream.codec_context is None:
+        raise InputError(f"{source.path}: stream {index} is no longer a video; was it replaced?")
+    if quantisers:
+        stream.codec_context.options = {"export_side_data": "venc_params"}
+    theirs = Fraction(stream.time_base or base)
+
+    def ticks(pts: int) -> int:
+        """Exact: the source's time base divides that of each part, and its offset."""
+        return round((pts * theirs + part.offset) / base)
+
+    def heard(kind: ReadFault, pts: int | None, text: str) -> None:
+        report(kind, None if pts is None else ticks(pts), text)
+
+    spacing = 1 / (source.video.frame_rate or Fraction(25)) / theirs
+    stamped = (Stamp(f, f.pts) for f in frames_of(part.container, stream, heard))
+    for timed in repair_times(stamped, max(Fraction(1), spacing)):
+        frame = timed.item
+        if frame.pts is not None:
+            frame.pts = ticks(frame.pts)
+        length = round(timed.duration * theirs / base)
+        yield replace(timed, pts=ticks(timed.pts), duration=length)

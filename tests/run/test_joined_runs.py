@@ -1,0 +1,69 @@
+"""Runs over several files: the output holds all of them, killed and resumed too."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restore.pipeline import read_pipeline
+from restore.run import local
+from tests.io.media_clips import PARTS, ffmpeg, ffmpeg_bytes, frame_times, make_part
+
+MS = Fraction(1, 1000)
+
+SHAPES = [(1.3, 0.0), (0.7, 0.1), (1.0, 0.0)]
+"""Seconds of sound, and its delay, of each part."""
+
+
+def job_of(folder: Path, kind: str, audio: str, *, stage: str = "") -> local.Job:
+    (folder / "p.toml").write_text(
+        f'[output]\npreset = "ultrafast"\naudio = "{audio}"\n{stage}', encoding="utf-8"
+    )
+    parts = [
+        make_part(folder / f"{n}.{kind}", n, *PARTS[kind], sound=sound, late=late)
+        for n, (sound, late) in enumerate(SHAPES)
+    ]
+    spec = read_pipeline(folder / "p.toml")
+    return local.Job(spec, parts[0], folder / "out.mkv", threads=1, more=tuple(parts[1:]))
+
+
+@pytest.mark.parametrize("audio", ["copy", "flac"])
+@pytest.mark.parametrize("kind", ["mpg", "avi", "rm"])
+def test_picture_and_sound_of_every_part_keep_step(kind: str, audio: str, tmp_path: Path) -> None:
+    job = job_of(tmp_path, kind, audio)
+    prepared = local.prepare(job)
+    summary = local.run(prepared, local.Listener())
+    starts, stamps, played = frame_times(job.output), sound_times(job.output), sound_of(job.output)
+    for path, part in zip(job.inputs, prepared.source.parts, strict=True):
+        moved = part.offset - prepared.source.start
+        first = frame_times(path)[0] + moved
+        assert min(abs(t - first) for t in starts) <= MS
+        sound = sound_times(path)[0] + moved
+        if audio == "copy":
+            assert min(abs(t - sound) for t in stamps) <= MS
+        else:
+            where = find(sound_of(path)[2000:8000], played, round(sound * 44100) + 2000)
+            assert abs(Fraction(where - 2000, 44100) - sound) <= MS
+    assert summary.verified.frames == summary.frames == len(starts)
+
+
+def sound_times(path: Path) -> list[Fraction]:
+    """Of each decoded block of sound, as the static FFmpeg has them."""
+    text = ffmpeg("-copyts", "-i", path, "-map", "0:a", "-af", "ashowinfo", "-f", "null", "-")
+    return [Fraction(t) for t in re.findall(r"pts_time:(\S+)", text)]
+
+
+def sound_of(path: Path) -> np.ndarray:
+    raw = ffmpeg_bytes("-i", path, "-map", "0:a", "-f", "s16le")
+    return np.frombuffer(raw, np.int16).astype(float)
+
+
+def find(piece: np.ndarray, sound: np.ndarray, near: int) -> int:
+    """Where `piece` lies in `sound`, looked for within 25 ms of `near`."""
+    places = range(max(0, near - 1100), near + 1100)
+    errors = [np.abs(sound[p : p + len(piece)] - piece).sum() for p in places]
+    return places[int(np.argmin(errors))]
