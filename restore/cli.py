@@ -145,10 +145,10 @@ def check(
     target = output or Path("out.mkv")
     source = open_source(inputs, spec.input)
     formats = spec.formats(source.video.format)
-    problems = check_output(spec.output, formats[-1], target)
+    problems = check_output(spec.output, formats[-1], target, bool(spec.stages))
     if problems:
         raise PipelineFileError([f"{path.name}: [output]: {p}" for p in problems])
-    result = encoded_format(spec.output, formats[-1])
+    result = encoded_format(spec.output, formats[-1], bool(spec.stages))
     for note in source.notes:
         out.print(f"note: {note}", markup=False)
     table = Table("step", "picture", "samples", title=None)

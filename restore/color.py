@@ -64,6 +64,17 @@ class Matrix(IntEnum):
     BT2020_CL = 10
 
 
+LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.BT470BG: (0.299, 0.114),
+    Matrix.SMPTE170M: (0.299, 0.114),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020_NCL: (0.2627, 0.0593),
+}
+"""(K_R, K_B) of H.273 table 4, for the matrices that are one linear map of non-linear R, G, B."""
+
+
 class Siting(Enum):
     """Where a subsampled chroma sample lies, as (vertical, horizontal) distance in luma samples from the
     first luma sample of the block it belongs to; CENTER is MPEG-1 and JPEG, LEFT is MPEG-2 and later."""

@@ -44,6 +44,8 @@ class VideoFormat:
     color: ColorInfo = field(default_factory=ColorInfo)
     sample_aspect: Fraction = Fraction(1)
     """Width of a sample over its height (SAR); scaling both axes alike leaves it as it is."""
+    rgb_depth: int | None = None
+    """Bits of the R, G, B that the planes were made of; None: they were Y, Cb, Cr or grey from the start."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:

@@ -11,6 +11,8 @@ import cv2
 import torch
 from torch import Tensor
 
+from restore.color import Matrix
+from restore.conform import conform
 from restore.duplicates import restore_once
 from restore.errors import DeviceError, StageError
 from restore.motion import MotionService
@@ -50,7 +52,7 @@ class Worker:
         threads: int,
         meter: Meter = lambda _: nullcontext(),
     ) -> None:
-        """`output`: the last stage's format with the depth the encoder wants. `threads` are for the networks.
+        """`output`: as encoded_format gives it for the last stage's format. `threads` are for the networks.
 
         Everything else runs on one: planes are small, and a pool of threads that waits for its last member while
         decoder and encoder hold the cores made such operators 20 to 40 times slower (16 ms for a 352x288
@@ -59,6 +61,7 @@ class Worker:
         cv2.setNumThreads(1)
         self._spec, self._output, self._device, self._meter = spec, output, device, meter
         self._formats = spec.formats(source)
+        self._dithers = spec.output.dither and (bool(spec.stages) or not _is_exact(source, output))
         self._steps = [(entry.build(), entry.where) for entry in spec.stages]
         last = self._formats[-1]
         self._untouched = not self._steps and (last.depth, last.color) == (
@@ -106,13 +109,23 @@ class Worker:
                     "leave stages out one by one with --set to find the cause"
                 )
         depth, full = self._output.depth, bool(self._output.color.full_range)
-        dither = self._spec.output.dither
+        rgb = self._output.color.matrix is Matrix.RGB
         planes: Planes = tuple(
-            to_codes(plane, depth, full, i > 0, _dither(plane) if dither else None).cpu()
-            for i, plane in enumerate(batch.planes)
+            to_codes(
+                plane, depth, full, i > 0 and not rgb, _dither(plane) if self._dithers else None
+            ).cpu()
+            for i, plane in enumerate(conform(batch.planes, batch.format, self._output))
         )
         # The chroma is still the chain's: the encoder converts what it cannot take.
         return FrameBatch(planes, batch.frames, replace(batch.format, depth=depth))
+
+
+def _is_exact(source: VideoFormat, output: VideoFormat) -> bool:
+    """Whether planes of `source` fit into `output` code by code, so that nothing is left to dither."""
+    if source.rgb_depth is not None:
+        return output.color.matrix is Matrix.RGB and output.depth >= source.rgb_depth
+    same = (source.chroma, source.color.full_range) == (output.chroma, output.color.full_range)
+    return same and output.depth >= source.depth
 
 
 _BAYER = torch.tensor(

@@ -19,6 +19,8 @@ LAYERS = [
     {"resources", "color"},
     {"video"},
     {"planes"},
+    {"rgb"},
+    {"conform"},
     {"grid", "deblocking", "duplicates", "motion", "scenes", "stage", "nets"},
     {"io", "metrics", "stages"},
     {"index", "windowing", "pipeline"},

@@ -3,46 +3,64 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import cast
 
 import av
+import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
-from restore.io.encoder import PRESETS, configure, generic_options, open_encoder, private_options
-from restore.io.output import CONTAINERS, OutputOptions, find_format, unknown_container
+from restore.io.encoder import (
+    KNOWN,
+    configure,
+    generic_options,
+    open_encoder,
+    presets_of,
+    private_options,
+)
+from restore.io.formats import encoder_pixel_format, find_format
+from restore.io.output import CONTAINERS, OutputOptions, unknown_container
+from restore.io.pixels import Codes, from_planes
 from restore.options import hint
-from restore.video import Chroma, VideoFormat
+from restore.video import VideoFormat
 
-_KNOWN = ("libx264", "libx265", "libsvtav1", "ffv1")
+_TRIAL_SIZE = (256, 144)
+"""Every encoder takes it."""
 
 
-def check_output(options: OutputOptions, fmt: VideoFormat, out_path: Path) -> list[str]:
-    """Every reason why a chain that ends in `fmt` cannot be written to `out_path` so, each
-    'key: expected, got; what to try'. Opens the encoder to be sure, encodes nothing."""
+def check_output(
+    options: OutputOptions, fmt: VideoFormat, out_path: Path, processed: bool = False
+) -> list[str]:
+    """Every reason why a chain that ends in `fmt` (`processed`: that has stages) cannot be written to `out_path`
+    so, each 'key: expected, got; what to try'. Encodes three small frames to be sure."""
     problems: list[str] = []
     container = CONTAINERS.get(out_path.suffix.lower())
     if container is None:
         problems.append(unknown_container(out_path))
+    elif options.use == "archive" and container != "matroska":
+        problems.append(
+            f"use: expected an .mkv file for an archive, got {out_path.name}: its log is an attachment"
+        )
     if options.codec not in _video_encoders():
-        near = hint(options.codec, _KNOWN)
+        near = hint(options.codec, KNOWN)
         return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
     _check_free_options(options, problems)
-    target = find_format(options, fmt, problems)
+    target = find_format(options, fmt, problems, processed)
     if not problems and target is not None and container is not None:
         _try_open(options, target, container, problems)
     return problems
 
 
 def _check_preset(options: OutputOptions, problems: list[str]) -> None:
-    if options.codec == "libsvtav1" and options.preset.isdigit() and int(options.preset) <= 13:
-        return
-    if options.codec in _KNOWN and options.preset not in PRESETS:
-        near = hint(options.preset, PRESETS)
+    known = presets_of(options.codec)
+    if options.codec in KNOWN and options.preset not in known:
+        near = hint(options.preset, known)
         problems.append(f"preset: expected a preset, got {options.preset!r}{near}")
 
 
@@ -56,29 +74,80 @@ def _check_free_options(options: OutputOptions, problems: list[str]) -> None:
 def _try_open(
     options: OutputOptions, fmt: VideoFormat, container: str, problems: list[str]
 ) -> None:
-    """Open the encoder and write the head of a file with it."""
+    """Open the encoder, then write a file with it and read that back."""
     try:
         open_encoder(options, fmt, threads=1)
     except OutputError as error:
         problems.append(str(error))
         return
-    if not _holds(container, options, fmt):
-        plain = VideoFormat(64, 64, Chroma.C420, 8, Fraction(1, 25), fmt.color)
-        able = [c for c in _KNOWN if _holds(container, OutputOptions(codec=c), plain)]
+    reason = _refusal(container, options, fmt)
+    if reason is not None:
         problems.append(
-            f"codec: {container} cannot hold {options.codec}; try {', '.join(able)}, or an .mkv file"
+            f"codec: {container} cannot hold {options.codec}: {reason}; "
+            f"try {', '.join(_able(container, fmt))}, or an .mkv file"
         )
 
 
-def _holds(container: str, options: OutputOptions, fmt: VideoFormat) -> bool:
+def _able(container: str, fmt: VideoFormat) -> list[str]:
+    """Encoders of ours, that are here, whose video the container holds."""
+    able = []
+    for codec in KNOWN:
+        options = OutputOptions(codec=codec, preset="ultrafast")
+        target = find_format(options, fmt, [])
+        if target is not None and _refusal(container, options, target) is None:
+            able.append(codec)
+    return able
+
+
+def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | None:
+    """Why the container cannot hold this encoder's video with every tag that `fmt` has; None where it can.
+    Three frames are written and read back: muxers accept more than they can keep."""
+    width, height = _TRIAL_SIZE
+    small = replace(fmt, width=width, height=height, time_base=Fraction(1, 25))
+    name = encoder_pixel_format(options.codec, fmt) or ""
+    file = io.BytesIO()
     try:
-        with av.open(io.BytesIO(), "w", format=container) as out:
+        with av.open(file, "w", format=container) as out:
             stream = cast(VideoStream, out.add_stream(options.codec))
-            configure(stream.codec_context, options, fmt, threads=1)
+            context = stream.codec_context
+            configure(context, options, small, threads=1)
             out.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
+            for number in range(3):
+                frame = from_planes(_blank(small), small, name)
+                frame.pts, frame.time_base = number, small.time_base
+                out.mux(context.encode(frame))
+            out.mux(context.encode(None))
+            wanted = context.codec.canonical_name
+        file.seek(0)
+        with av.open(file, "r") as back:
+            return _difference(back, wanted, fmt)
+    except IndexError:
+        return "no video comes back"
+    except (av.FFmpegError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _difference(file: InputContainer, codec: str, fmt: VideoFormat) -> str | None:
+    stream = file.streams.video[0]
+    found = stream.codec_context.codec.canonical_name
+    if found != codec:
+        return f"it comes back as {found}"
+    frames = list(file.decode(stream))
+    if len(frames) != 3:
+        return f"of 3 frames {len(frames)} come back"
+    frame = frames[0]
+    said = (frame.colorspace, frame.color_primaries, frame.color_trc)
+    wanted = (fmt.color.matrix, fmt.color.primaries, fmt.color.transfer)
+    names = ("matrix", "primaries", "transfer")
+    lost = [name for name, s, w in zip(names, said, wanted, strict=True) if s != w]
+    if (int(frame.color_range) == 2) != bool(fmt.color.full_range) or not frame.color_range:
+        lost.append("range")
+    return f"there is no room for the colour tags ({', '.join(lost)})" if lost else None
+
+
+def _blank(fmt: VideoFormat) -> list[Codes]:
+    kind = np.uint8 if fmt.depth == 8 else np.uint16
+    return [np.full(shape, 1 << (fmt.depth - 1), kind) for shape in fmt.plane_shapes()]
 
 
 @cache

@@ -56,7 +56,7 @@ class DecodeLog:
 def decode(
     source: Source, *, batch: int = 8, quantisers: bool = False, log: DecodeLog | None = None
 ) -> Iterator[FrameBatch]:
-    """Every decodable frame, as integer code planes (uint8; uint16 above 8 bits) of
+    """Every decodable frame, as integer code planes (uint8; uint16 above 8 bits, int32 above 16) of
     source.video.format, in display order, `batch` frames at a time; FrameInfo complete but for `scene`.
 
     Errors are logged and survived. `quantisers` adds FrameBatch.quant where the codec tells.
@@ -107,7 +107,7 @@ def _batch(
 ) -> FrameBatch:
     """Copies the codes: one allocation per plane, one copy per frame."""
     fmt = source.video.format
-    dtype = np.uint8 if fmt.depth == 8 else np.uint16
+    dtype = np.uint8 if fmt.depth == 8 else np.uint16 if fmt.depth <= 16 else np.int32
     planes = [np.empty((len(held), 1, h, w), dtype) for h, w in fmt.plane_shapes()]
     for n, (frame, info) in enumerate(held):
         if (frame.width, frame.height) != (fmt.width, fmt.height):

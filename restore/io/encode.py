@@ -13,10 +13,10 @@ from av.video.stream import VideoStream
 
 from restore.errors import OutputError
 from restore.io.check import check_output
-from restore.io.chroma import convert_chroma
 from restore.io.encoder import configure, open_encoder, refused
-from restore.io.output import OutputOptions, container_of, encoded_format
-from restore.io.pixels import from_planes, pixel_format_of
+from restore.io.formats import encoded_format, encoder_pixel_format
+from restore.io.output import OutputOptions, container_of
+from restore.io.pixels import from_planes
 from restore.video import FrameBatch, VideoFormat
 
 __all__ = [
@@ -37,12 +37,12 @@ class SegmentEncoder:
     is whole. NUT keeps any time base exactly, FFmpeg's Matroska only milliseconds."""
 
     def __init__(self, path: Path, fmt: VideoFormat, options: OutputOptions, threads: int) -> None:
-        """`fmt`: the chain's last format, or encoded_format of it. Raises OutputError."""
+        """`fmt`: what encoded_format gave. Raises OutputError where the encoder does not take it."""
         self._path = path
         self._part = path.with_name(path.name + ".part")
-        self._format = encoded_format(options, fmt)
+        self._format = fmt
         self._options, self._threads = options, threads
-        self._name = pixel_format_of(self._format) or ""
+        self._name = encoder_pixel_format(options.codec, self._format) or ""
         self._container: av.container.OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._start = 0
@@ -54,11 +54,10 @@ class SegmentEncoder:
         return self._format
 
     def write(self, batch: FrameBatch) -> None:
-        """Frames in display order; codes of the encoded depth, pts in fmt.time_base, increasing.
+        """Frames in display order; codes as `format` says, pts in fmt.time_base, increasing.
         Raises OutputError, ValueError for a batch of another format."""
         self._check(batch)
-        planes = convert_chroma(batch.planes, batch.format, self._format)
-        arrays = [p.cpu().numpy() for p in planes]
+        arrays = [p.cpu().numpy() for p in batch.planes]
         for n, info in enumerate(batch.frames):
             frame = from_planes([a[n, 0] for a in arrays], self._format, self._name)
             stream = self._stream or self._open(info.pts)
@@ -103,11 +102,12 @@ class SegmentEncoder:
 
     def _check(self, batch: FrameBatch) -> None:
         got, want = batch.format, self._format
-        same = (got.width, got.height, got.depth) == (want.width, want.height, want.depth)
+        mine = (want.width, want.height, want.depth, want.chroma)
+        same = (got.width, got.height, got.depth, got.chroma) == mine
         if not same or batch.planes[0].is_floating_point():
             raise ValueError(
-                f"expected {want.depth}-bit codes of {want.width}x{want.height}, "
-                f"got {got.depth}-bit {batch.planes[0].dtype} of {got.width}x{got.height}"
+                f"expected {want.depth}-bit codes of {want.width}x{want.height} {_sampling(want)}, "
+                f"got {got.depth}-bit {batch.planes[0].dtype} of {got.width}x{got.height} {_sampling(got)}"
             )
 
     def _open(self, start: int) -> VideoStream:
@@ -139,3 +139,7 @@ class SegmentEncoder:
             raise OutputError(
                 f"{self._part}: cannot be written: {error}; is the disk full?"
             ) from error
+
+
+def _sampling(fmt: VideoFormat) -> str:
+    return "grey" if fmt.chroma is None else fmt.chroma.name

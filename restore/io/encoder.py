@@ -12,10 +12,10 @@ from av.codec.context import CodecContext, Flags
 from av.video.codeccontext import VideoCodecContext
 
 from restore.errors import OutputError
+from restore.io.formats import described, encoder_pixel_format
 from restore.io.output import OutputOptions
-from restore.io.pixels import pixel_format_of
 from restore.io.tags import siting_name
-from restore.video import VideoFormat
+from restore.video import Chroma, VideoFormat
 
 PRESETS = (
     "ultrafast",
@@ -29,9 +29,21 @@ PRESETS = (
     "veryslow",
     "placebo",
 )
-_SVT_PRESETS = dict(
-    zip(PRESETS, ("13", "12", "11", "10", "9", "8", "6", "4", "2", "0"), strict=True)
+_OWN_PRESETS: dict[str, tuple[str, ...]] = {
+    "libsvtav1": ("13", "12", "11", "10", "9", "8", "6", "4", "2", "0"),
+    "libvpx-vp9": ("8", "7", "6", "5", "4", "3", "2", "1", "0", "0"),
+    "nvenc": ("p1", "p1", "p2", "p3", "p3", "p4", "p5", "p6", "p7", "p7"),
+}
+"""PRESETS in an encoder's own words, in the same order."""
+
+KNOWN = (
+    *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
+    *("h264_nvenc", "hevc_nvenc", "av1_nvenc"),
 )
+"""Encoders whose crf and preset are translated; any other gets `options` alone."""
+
+_RATE_KEYS = frozenset({"b", "crf", "qp", "cq", "cqp", "rc", "lossless", "global_quality"})
+"""Options that choose a rate or a quality themselves."""
 
 
 NOMINAL_RATE = Fraction(25)
@@ -41,32 +53,82 @@ base for the rate and refuses milliseconds."""
 
 def _options(options: OutputOptions, fmt: VideoFormat, threads: int) -> dict[str, str]:
     """FFmpeg's options for one encoder; what the user sets freely comes last and wins."""
-    known = private_options(options.codec)
     found = {"chroma_sample_location": siting_name(fmt.color.siting)}
-    if "crf" in known:
-        # SVT-AV1 counts in whole steps.
-        whole = options.codec == "libsvtav1"
-        found["crf"] = str(round(options.crf)) if whole else f"{options.crf:g}"
-    if "preset" in known:
-        found["preset"] = _preset(options)
-    if options.codec == "libx265":
-        # Frame threads change what x265 decides; one keeps bytes equal on any number of cores.
-        found["x265-params"] = f"log-level=none:pools={threads}:frame-threads=1"
-    if options.codec == "libsvtav1":
-        found["svtav1-params"] = f"lp={min(threads, 6)}"
-    if options.codec == "ffv1":
-        found |= {"level": "3", "slicecrc": "1", "g": "1"}
+    if not _RATE_KEYS & options.options.keys():
+        found |= _quality(options)
+    found |= _manner(options, fmt, threads)
     for key, value in options.options.items():
         joined = key.endswith("-params") and key in found
         found[key] = f"{found[key]}:{value}" if joined else value
     return found
 
 
-def _preset(options: OutputOptions) -> str:
-    """The preset in the encoder's own words."""
-    if options.codec == "libsvtav1":
-        return _SVT_PRESETS.get(options.preset, options.preset)
-    return options.preset
+def _quality(options: OutputOptions) -> dict[str, str]:
+    """crf in the encoder's own words."""
+    codec, whole = options.codec, str(round(options.crf))
+    if codec.endswith("_nvenc"):
+        return {"rc": "vbr", "cq": whole, "b": "0"}
+    if codec == "libvpx-vp9":
+        return {"crf": whole, "b": "0"}
+    if "crf" in private_options(codec):
+        # SVT-AV1 counts in whole steps.
+        return {"crf": whole if codec == "libsvtav1" else f"{options.crf:g}"}
+    return {}
+
+
+def _manner(options: OutputOptions, fmt: VideoFormat, threads: int) -> dict[str, str]:
+    """Speed, threads and what else an encoder needs to do what is expected of it."""
+    codec = options.codec
+    preset = own_preset(options)
+    if codec == "libx264":
+        return {"preset": preset}
+    if codec == "libx265":
+        # Frame threads change what x265 decides; one keeps bytes equal on any number of cores.
+        params = f"log-level=none:pools={threads}:frame-threads=1"
+        return {"preset": preset, "x265-params": params}
+    if codec == "libsvtav1":
+        return {"preset": preset, "svtav1-params": f"lp={min(threads, 6)}"}
+    if codec == "libvpx-vp9":
+        return {"deadline": "good", "cpu-used": preset, "row-mt": "1", "g": "240"}
+    if codec.endswith("_nvenc"):
+        return {"preset": preset, "tune": "hq"}
+    if codec == "ffv1":
+        # Every frame stands alone and every slice has a checksum, so that damage stays small and is found.
+        return {"level": "3", "slicecrc": "1", "g": "1"} | _slices(fmt)
+    if codec == "prores_ks":
+        profile = "4444" if fmt.chroma is Chroma.C444 else "hq"
+        return {"profile": profile, "vendor": "apl0"}  # the name that editing programs expect
+    if codec in ("mpeg2video", "mpeg1video"):
+        return {"seq_disp_ext": "1"} if codec == "mpeg2video" else {}
+    return {"preset": options.preset} if "preset" in private_options(codec) else {}
+
+
+def _slices(fmt: VideoFormat) -> dict[str, str]:
+    """Slices of an FFV1 frame: about what archives use (24 for HD), fewer for pictures with fewer rows. Where
+    chroma does not divide the size, slices may not be counted freely: FFmpeg takes 4 or fewer."""
+    if fmt.chroma is not None:
+        down, across = fmt.chroma.value
+        if fmt.width % (1 << across) or fmt.height % (1 << down):
+            return {}
+    return {"slices": "4" if fmt.height < 400 else "12" if fmt.height < 720 else "24"}
+
+
+def own_preset(options: OutputOptions) -> str:
+    """The preset in the encoder's own words; as it is where it is one of those already."""
+    family = "nvenc" if options.codec.endswith("_nvenc") else options.codec
+    own = _OWN_PRESETS.get(family)
+    if own is None or options.preset not in PRESETS:
+        return options.preset
+    return own[PRESETS.index(options.preset)]
+
+
+def presets_of(codec: str) -> tuple[str, ...]:
+    """Every value of `preset` that an encoder of KNOWN takes."""
+    if codec == "libsvtav1":
+        return (*PRESETS, *map(str, range(14)))
+    if codec.endswith("_nvenc"):
+        return (*PRESETS, *(f"p{n}" for n in range(1, 8)))
+    return PRESETS
 
 
 def open_encoder(options: OutputOptions, fmt: VideoFormat, threads: int) -> VideoCodecContext:
@@ -84,9 +146,11 @@ def configure(
     context: VideoCodecContext, options: OutputOptions, fmt: VideoFormat, threads: int
 ) -> None:
     """Settings of an encoder that is not open yet. Raises OutputError."""
-    name = pixel_format_of(fmt)
+    name = encoder_pixel_format(options.codec, fmt)
     if name is None:
-        raise OutputError(f"pixel_format: {fmt.depth}-bit {fmt.chroma} has no name in FFmpeg")
+        raise OutputError(
+            f'pixel_format: {options.codec} takes no {fmt.depth}-bit {fmt.chroma}; try "auto"'
+        )
     if options.codec == "libsvtav1":
         # It prints to stderr past every logger, and this is its only switch.
         os.environ.setdefault("SVT_LOG", "1")
@@ -105,8 +169,14 @@ def configure(
 
 def refused(options: OutputOptions, fmt: VideoFormat, error: Exception) -> OutputError:
     """What to tell the user about an encoder that does not open."""
+    if options.codec.endswith("_nvenc"):
+        return OutputError(
+            f"codec: {options.codec} does not open: it needs an NVIDIA GPU with an encoder (NVENC; data-centre "
+            f"cards such as A100 and H100 have none), a driver that is new enough, and a format the card "
+            f'knows ({fmt.width}x{fmt.height} {described(fmt)}); try codec = "libx264" or "libx265"'
+        )
     return OutputError(
-        f"{options.codec} refuses {fmt.width}x{fmt.height} {pixel_format_of(fmt)} with "
+        f"{options.codec} refuses {fmt.width}x{fmt.height} {described(fmt)} with "
         f"preset {options.preset!r} and options {options.options}: {error}; try fewer options"
     )
 

@@ -1,45 +1,82 @@
-"""What the result is encoded as: the settings, and the picture format they mean."""
+"""What the result is encoded as: the settings, and the containers there are."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import av
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from restore.errors import OutputError
-from restore.io.pixels import NATIVE, pixel_format_of
-from restore.options import Options, hint
-from restore.video import Chroma, VideoFormat
+from restore.options import Options
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
 """FFmpeg's name of the container, by the output file's ending."""
-
-_ODD_SIZES = frozenset({"ffv1", "libsvtav1"})
-"""Encoders that subsample odd sizes themselves. In H.264 and HEVC the size and the cropping are
-counted in chroma samples (ITU-T H.264 7.4.2.1.1, H.265 7.4.3.2.1), so an odd size cannot be said."""
 
 
 class OutputOptions(Options):
     """Table [output]: how the result is encoded."""
 
+    use: Literal["delivery", "archive", "preview"] = "delivery"
+    """What the file is for; sets the defaults of codec, crf, preset and sample depth. delivery: to watch and
+    keep, libx264; archive: lossless ffv1 in .mkv with checksums and a log of the work; preview: a quick look."""
     codec: str = "libx264"
-    """FFmpeg's name of the encoder: libx264, libx265, libsvtav1, ffv1 (lossless), or another."""
+    """FFmpeg's name of the encoder: libx264, libx265, libsvtav1, libvpx-vp9, ffv1 (lossless), prores_ks,
+    h264_nvenc, hevc_nvenc, av1_nvenc, or another."""
     crf: float = Field(default=18, ge=0, le=63)
-    """Constant quality of the lossy encoders: lower is better and larger; ffv1 has none."""
+    """Constant quality on the encoder's own scale: lower is better and larger. Without it, what looks like 18
+    of libx264 (23 for previews); ffv1 and prores_ks have none."""
     preset: str = "medium"
-    """Speed against size: ultrafast to placebo; libsvtav1 also takes its own 0 (slow) to 13 (fast)."""
+    """Speed against size, ultrafast to placebo for every encoder; libsvtav1 also takes its own 0 (slow) to 13,
+    nvenc p1 to p7 (slow); ffv1 and prores_ks have none."""
     pixel_format: str = "auto"
     """FFmpeg's name, for example yuv420p10le; auto: the chain's chroma and depth, or the nearest that
-    the encoder takes. Grey is written with neutral chroma, odd sizes in 4:4:4 where they must be."""
+    the encoder takes. Odd sizes are written in 4:4:4 where they must be."""
     options: dict[str, str] = Field(default_factory=dict)
-    """Free options of the encoder, as FFmpeg names them, for example {"tune": "grain"}."""
+    """Free options of the encoder, as FFmpeg names them, for example {"tune": "grain"}; they win over all else."""
     audio: Literal["copy", "flac", "none"] = "copy"
     """copy: bit for bit where the container allows, else lossless FLAC; flac: always; none: drop."""
     dither: bool = True
     """Dither before rounding to output codes, so that smooth areas do not band."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_use(cls, given: Any) -> Any:
+        """What is not given follows from `use` and the codec."""
+        if not isinstance(given, dict):
+            return given
+        use = given.get("use", "delivery")
+        defaults = _USES.get(use) if isinstance(use, str) else None
+        if defaults is None:  # the field itself says what is wrong
+            return given
+        merged = {**defaults, **given}
+        quality = QUALITY.get(merged["codec"]) if isinstance(merged["codec"], str) else None
+        if quality is not None:
+            merged.setdefault("crf", quality[use == "preview"])
+        return merged
+
+
+_USES: dict[str, dict[str, Any]] = {
+    "delivery": {"codec": "libx264", "preset": "medium"},
+    "archive": {"codec": "ffv1"},
+    "preview": {"codec": "libx264", "preset": "veryfast"},
+}
+
+QUALITY: dict[str, tuple[float, float]] = {
+    "libx264": (18, 23),
+    "libx265": (20, 26),
+    "libsvtav1": (24, 35),
+    "libvpx-vp9": (22, 33),
+    "h264_nvenc": (19, 26),
+    "hevc_nvenc": (21, 28),
+    "av1_nvenc": (26, 36),
+    "mpeg2video": (18, 23),
+}
+"""crf of (delivery, preview): about the same picture on each encoder's own scale. mpeg2video has no scale of
+quality; ours is libx264's (see restore.io.encoder)."""
+
+LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"})
+"""Encoders that give every code back: they get the source's own kind of planes, grey and RGB included."""
 
 
 def container_of(out_path: Path) -> str:
@@ -54,81 +91,3 @@ def unknown_container(out_path: Path) -> str:
     """The problem with a name whose ending stands for no container."""
     known = ", ".join(CONTAINERS)
     return f"{out_path.name}: expected a name that ends in {known}, got {out_path.suffix!r}"
-
-
-def encoded_format(options: OutputOptions, fmt: VideoFormat) -> VideoFormat:
-    """The format in which the encoder wants its codes, for a chain that ends in `fmt`. The worker
-    delivers codes of this depth; chroma that differs is converted by SegmentEncoder.
-    Raises OutputError where there is none (see check_output)."""
-    problems: list[str] = []
-    found = find_format(options, fmt, problems)
-    if found is None:
-        raise OutputError("\n".join(f"[output]: {p}" for p in problems))
-    return found
-
-
-def find_format(
-    options: OutputOptions, fmt: VideoFormat, problems: list[str]
-) -> VideoFormat | None:
-    """The encoded format, or None with the reason in `problems`."""
-    taken = _pixel_formats(options.codec)
-    if options.pixel_format != "auto":
-        return _asked_format(options, fmt, taken, problems)
-    for chroma in _NEAREST[fmt.chroma]:
-        if not _size_fits(options.codec, chroma, fmt):
-            continue
-        depths = sorted(NATIVE[name][1] for name in taken if NATIVE[name][0] is chroma)
-        if depths:
-            depth = next((d for d in depths if d >= fmt.depth), depths[-1])
-            return replace(fmt, chroma=chroma, depth=depth)
-    problems.append(
-        f"codec: {options.codec} takes no format for {fmt.width}x{fmt.height} "
-        f"{_described(fmt)}; try libx264 or ffv1"
-    )
-    return None
-
-
-_NEAREST: dict[Chroma | None, tuple[Chroma | None, ...]] = {
-    None: (Chroma.C420, Chroma.C444, None),
-    Chroma.C420: (Chroma.C420, Chroma.C422, Chroma.C444),
-    Chroma.C422: (Chroma.C422, Chroma.C444, Chroma.C420),
-    Chroma.C444: (Chroma.C444, Chroma.C422, Chroma.C420),
-    Chroma.C440: (Chroma.C440, Chroma.C444, Chroma.C420),
-    Chroma.C411: (Chroma.C411, Chroma.C422, Chroma.C444, Chroma.C420),
-    Chroma.C410: (Chroma.C410, Chroma.C420, Chroma.C444),
-}
-"""For each chroma sampling, the samplings to try: itself, then what holds more, then what holds less."""
-
-
-def _asked_format(
-    options: OutputOptions, fmt: VideoFormat, taken: list[str], problems: list[str]
-) -> VideoFormat | None:
-    name = options.pixel_format
-    if name not in taken:
-        problems.append(f"pixel_format: {options.codec} cannot encode {name!r}{hint(name, taken)}")
-        return None
-    chroma, depth = NATIVE[name]
-    if not _size_fits(options.codec, chroma, fmt):
-        problems.append(
-            f"pixel_format: {name} needs even sizes with {options.codec}, "
-            f'got {fmt.width}x{fmt.height}; try "auto" (4:4:4 for this size) or codec = "libsvtav1"'
-        )
-        return None
-    return replace(fmt, chroma=chroma, depth=depth)
-
-
-def _size_fits(codec: str, chroma: Chroma | None, fmt: VideoFormat) -> bool:
-    if chroma is None or codec in _ODD_SIZES:
-        return True
-    down, across = chroma.value
-    return fmt.width % (1 << across) == 0 and fmt.height % (1 << down) == 0
-
-
-def _described(fmt: VideoFormat) -> str:
-    return pixel_format_of(fmt) or f"{fmt.depth}-bit"
-
-
-def _pixel_formats(codec: str) -> list[str]:
-    """Formats of NATIVE that an encoder takes."""
-    offered = {f.name for f in av.Codec(codec, "w").video_formats or ()}
-    return [name for name in NATIVE if name in offered]

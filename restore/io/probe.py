@@ -16,7 +16,7 @@ from pydantic import Field
 
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
 from restore.errors import InputError
-from restore.io.pixels import NATIVE, is_full_range, is_rgb, readable_as
+from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, readable_as
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
 from restore.io.tags import (
@@ -160,7 +160,7 @@ def _video(
 ) -> VideoStream:
     pixel_format = frame.format.name
     read_as = readable_as(pixel_format)
-    chroma, depth = NATIVE[read_as]
+    chroma, depth, rgb_depth = planes_of(read_as)
     rate = stream.guessed_rate or stream.average_rate
     codec = codec_name(stream)
     said = frame_color(frame, is_full_range(pixel_format), siting)
@@ -172,8 +172,12 @@ def _video(
         said = replace(said, matrix=Matrix.UNSPECIFIED)
     color = _overridden(said, options).resolve(frame.height, rate, codec_siting(codec))
     _note_guesses(_overridden(said, options), color, chroma is not None, notes)
-    if read_as != pixel_format and pixel_format.replace("yuvj", "yuv") != read_as:
-        notes.append(f"pixel format {pixel_format} is read as {read_as}")
+    if rgb_depth is not None:
+        notes.append(
+            f"{pixel_format}, {rgb_depth}-bit R, G, B, is worked on as {depth}-bit Y, Cb, Cr, which is exact"
+        )
+    if has_alpha(pixel_format):
+        notes.append(f"{pixel_format} carries transparency, which is dropped")
     rotation = -int(frame.rotation) % 360
     if rotation:
         notes.append(
@@ -193,6 +197,7 @@ def _video(
             time_base=time_base,
             color=color,
             sample_aspect=_sample_aspect(stream, options),
+            rgb_depth=rgb_depth,
         ),
         frame_rate=Fraction(rate) if rate else None,
         header_duration=None if stream.duration is None else stream.duration * time_base,

@@ -146,10 +146,10 @@ def prepare(job: Job) -> Prepared:
         raise OutputError("--end: expected a time after --start")
     source = open_source(job.inputs, job.spec.input)
     formats = job.spec.formats(source.video.format)
-    problems = check_output(job.spec.output, formats[-1], job.output)
+    problems = check_output(job.spec.output, formats[-1], job.output, bool(job.spec.stages))
     if problems:
         raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
-    output = encoded_format(job.spec.output, formats[-1])
+    output = encoded_format(job.spec.output, formats[-1], bool(job.spec.stages))
     container = job.output.suffix.lower().removeprefix(".")
     streams = plan_streams(source, container, job.spec.output.audio)
     threads = job.threads or len(os.sched_getaffinity(0))

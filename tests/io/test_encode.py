@@ -20,9 +20,7 @@ PTS = [7000, 7040, 7080, 7160, 7200, 7233, 7300, 7340]
 
 def written(path: Path, fmt: VideoFormat, options: OutputOptions, threads: int = 1) -> VideoFormat:
     target = encoded_format(options, fmt)
-    batch = make_batch(fmt, PTS)
-    if target.depth != fmt.depth:
-        batch = make_batch(make_format(fmt.width, fmt.height, fmt.chroma, target.depth), PTS)
+    batch = make_batch(target, PTS)
     with SegmentEncoder(path, target, options, threads) as encoder:
         encoder.write(batch[:3])
         encoder.write(batch[3:])
@@ -89,12 +87,12 @@ def test_lossless_gives_the_same_codes_back(
         assert torch.equal(ours, theirs)
 
 
-def test_grey_is_written_with_neutral_chroma(tmp_path: Path) -> None:
+def test_grey_stays_grey_where_nothing_may_be_lost(tmp_path: Path) -> None:
     grey = make_format(chroma=None)
+    assert encoded_format(OutputOptions(), grey).chroma is Chroma.C420
     target = written(tmp_path / "a.nut", grey, OutputOptions(codec="ffv1"))
-    assert target.chroma is Chroma.C420
+    assert target.chroma is None
     back = FrameBatch.cat(list(decode(probe(tmp_path / "a.nut", InputOptions()))))
-    assert all(bool((plane == 128).all()) for plane in back.planes[1:])
     assert torch.equal(back.planes[0], make_batch(grey, PTS).planes[0])
 
 
@@ -152,7 +150,7 @@ def test_a_segment_without_frames_is_refused(tmp_path: Path) -> None:
 
 def test_codes_of_another_depth_are_refused(tmp_path: Path) -> None:
     encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions(), 1)
-    with pytest.raises(ValueError, match="expected 8-bit codes of 64x48, got 10-bit"):
+    with pytest.raises(ValueError, match="expected 8-bit codes of 64x48 C420, got 10-bit"):
         encoder.write(make_batch(make_format(depth=10), PTS))
 
 
@@ -188,13 +186,17 @@ FMT = make_format()
             "out.mkv",
             [
                 "codec: expected a video encoder, got 'flac'; "
-                "known: ffv1, libsvtav1, libx264, libx265"
+                "known: av1_nvenc, ffv1, h264_nvenc, hevc_nvenc, libsvtav1, libvpx-vp9, libx264, "
+                "libx265, prores_ks"
             ],
         ),
         (
             OutputOptions(codec="ffv1"),
             "out.mov",
-            ["codec: mov cannot hold ffv1; try libx264, libx265, or an .mkv file"],
+            [
+                "codec: mov cannot hold ffv1: 'mov' format does not support 'ffv1' codec; "
+                "try libx264, libx265, prores_ks, or an .mkv file"
+            ],
         ),
         (
             OutputOptions(preset="mediun", pixel_format="yuv420", options={"tun": "grain"}),
