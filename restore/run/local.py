@@ -274,6 +274,7 @@ class _Run:
         quantisers = self.spec.reads_quantisers() and not plain
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
         trimmed = trim(batches, self.span)
+        # Without stages there is no work to save, and every code may be wanted as it is.
         wanted = self.spec.input.duplicates == "auto" and self.spec.stages
         return mark_repeats(trimmed) if wanted else trimmed
 

@@ -54,7 +54,8 @@ def test_rgb_keeps_its_colours(tmp_path: Path) -> None:
     red = "color=red:size=16x16:duration=0.1"
     ffmpeg("-f", "lavfi", "-i", red, "-c:v", "ffv1", "-pix_fmt", "bgr0", clip)
     codes = [int(plane[0, 0, 4, 4]) for plane in frames_of(clip).planes]
-    assert codes == pytest.approx([81, 90, 240], abs=1)  # BT.601 limited range
+    red_601 = [65.481 + 16, 128 - 37.797, 240]  # BT.601, limited range
+    assert codes == pytest.approx([256 * code for code in red_601], abs=256)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 100])

@@ -95,24 +95,43 @@ def test_grey_has_no_chroma(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixel_format", "read_as", "chroma", "depth"),
+    ("pixel_format", "read_as", "chroma", "depth", "note"),
     [
-        ("bgr0", "yuv444p", Chroma.C444, 8),
-        ("yuva420p", "yuv420p", Chroma.C420, 8),
-        ("yuv420p9le", "yuv420p10le", Chroma.C420, 10),
-        ("yuv422p16le", "yuv422p12le", Chroma.C422, 12),
-        ("gray16le", "gray12le", None, 12),
-        ("gbrp10le", "yuv444p10le", Chroma.C444, 10),
+        ("bgr0", "gbrp", Chroma.C444, 16, "bgr0, 8-bit R, G, B, is worked on as 16-bit Y, Cb, Cr"),
+        ("yuva420p", "yuv420p", Chroma.C420, 8, "yuva420p carries transparency, which is dropped"),
+        ("yuv420p9le", "yuv420p9le", Chroma.C420, 9, None),
+        ("yuv422p16le", "yuv422p16le", Chroma.C422, 16, None),
+        ("gray16le", "gray16le", None, 16, None),
+        (
+            "gbrp10le",
+            "gbrp10le",
+            Chroma.C444,
+            16,
+            "10-bit R, G, B, is worked on as 16-bit Y, Cb, Cr",
+        ),
+        (
+            "gbrp16le",
+            "gbrp16le",
+            Chroma.C444,
+            18,
+            "16-bit R, G, B, is worked on as 18-bit Y, Cb, Cr",
+        ),
     ],
 )
-def test_other_pixel_formats_are_converted_and_said(
-    tmp_path: Path, pixel_format: str, read_as: str, chroma: Chroma | None, depth: int
+def test_every_depth_is_read_and_what_is_made_of_it_said(
+    tmp_path: Path,
+    pixel_format: str,
+    read_as: str,
+    chroma: Chroma | None,
+    depth: int,
+    note: str | None,
 ) -> None:
     clip = make_clip(tmp_path / "clip.nut", "-c:v", "ffv1", "-pix_fmt", pixel_format, seconds=0.2)
     source = probe(clip, AUTO)
     assert source.video.read_as == read_as
     assert (source.video.format.chroma, source.video.format.depth) == (chroma, depth)
-    assert f"pixel format {pixel_format} is read as {read_as}" in source.notes
+    about = " ".join(n for n in source.notes if "R, G, B" in n or "transparency" in n)
+    assert (note in about) if note else not about
 
 
 def test_the_matrix_of_rgb_is_the_one_it_is_converted_with(tmp_path: Path) -> None:
