@@ -63,11 +63,7 @@ class Worker:
         self._formats = spec.formats(source)
         self._dithers = spec.output.dither and (bool(spec.stages) or not _is_exact(source, output))
         self._steps = [(entry.build(), entry.where) for entry in spec.stages]
-        last = self._formats[-1]
-        self._untouched = not self._steps and (last.depth, last.color) == (
-            output.depth,
-            output.color,
-        )
+        self._untouched = not self._steps and output == source
         self._reach = sum(stage.window.past for stage, _ in self._steps)
         for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
             stage.load(fmt, device, threads)
@@ -116,8 +112,7 @@ class Worker:
             ).cpu()
             for i, plane in enumerate(conform(batch.planes, batch.format, self._output))
         )
-        # The chroma is still the chain's: the encoder converts what it cannot take.
-        return FrameBatch(planes, batch.frames, replace(batch.format, depth=depth))
+        return FrameBatch(planes, batch.frames, self._output)
 
 
 def _is_exact(source: VideoFormat, output: VideoFormat) -> bool:

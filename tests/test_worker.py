@@ -11,6 +11,7 @@ import torch
 
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
 from restore.errors import DeviceError, StageError
+from restore.motion import MotionOptions, MotionService
 from restore.pipeline import PipelineSpec, read_pipeline
 from restore.video import Chroma, FrameBatch, FrameInfo, VideoFormat
 from restore.worker import Worker, find_device
@@ -74,14 +75,30 @@ def test_an_empty_chain_is_exact(tmp_path: Path, depth: int) -> None:
     assert all(torch.equal(a, b) for a, b in zip(done.planes, whole.planes, strict=True))
 
 
-def test_the_chroma_of_the_chain_comes_out_whatever_the_encoder_takes(tmp_path: Path) -> None:
-    """Odd sizes go to H.264 in 4:4:4: SegmentEncoder converts, the worker does not pretend."""
+def test_what_comes_out_is_what_the_encoder_takes(tmp_path: Path) -> None:
+    """Odd sizes go to H.264 in 4:4:4."""
     for text in ("", '[[stage]]\nkind = "preserve_color"\n'):
         chain = spec(tmp_path, text)
         target = replace(FORMAT, chroma=Chroma.C444, depth=10)
         done = FrameBatch.cat(list(Worker(chain, FORMAT, target, CPU, 1)([video()])))
-        assert (done.format.chroma, done.format.depth) == (Chroma.C420, 10)
-        assert done.planes[1].shape == (14, 1, 15, 19)
+        assert done.format == target
+        assert done.planes[1].shape == (14, 1, 29, 37)
+
+
+@pytest.mark.parametrize("depth", [8, 9, 10, 12, 14, 16])
+@pytest.mark.parametrize("full", [False, True])
+def test_dither_moves_no_whole_code(tmp_path: Path, depth: int, full: bool) -> None:
+    """Every code of every depth, in and out through floats."""
+    color = replace(FORMAT.color, full_range=full)
+    fmt = VideoFormat(1 << (depth - 4), 16, Chroma.C444, depth, FORMAT.time_base, color)
+    kind = torch.uint8 if depth == 8 else torch.uint16
+    codes = torch.arange(1 << depth, dtype=torch.int32).to(kind).view(1, 1, 16, -1)
+    chain = spec(tmp_path, '[[stage]]\nkind = "deblock"\n')
+    worker = Worker(chain, fmt, fmt, CPU, 1)
+    batch = FrameBatch((codes,) * 3, (FrameInfo(0, 0, 40),), fmt)
+    (entered,) = worker._enter([batch], MotionService(MotionOptions(), CPU))
+    left = worker._leave(entered)
+    assert all(torch.equal(p.to(torch.int32), codes.to(torch.int32)) for p in left.planes)
 
 
 def test_a_pickled_chain_runs_and_grey_stays_neutral(tmp_path: Path) -> None:
