@@ -93,7 +93,8 @@ def sound_of(
 
 def _frames(part: OpenPart, index: int, report: Report) -> Iterator[av.AudioFrame]:
     stream = part.stream(index)
-    if not isinstance(stream, AudioStream):
+    # Without a decoder the codec is unknown.
+    if not isinstance(stream, AudioStream) or stream.codec_context is None:
         return
     for _, packet in part.packets([index], report):
         yield from _decoded(stream.codec_context, packet, report)

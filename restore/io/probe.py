@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ from restore.io.tags import (
     siting_name,
     stated_siting,
 )
-from restore.io.text import decode_text
+from restore.io.text import MAX_TEXT, decode_text
 from restore.options import Options
 from restore.video import VideoFormat
 
@@ -38,6 +39,8 @@ __all__ = ["AudioStream", "InputOptions", "OtherStream", "Source", "VideoStream"
 
 MAX_ERRORS = 500
 """Packets refused in a row before a file counts as undecodable."""
+MAX_TAGS = 1000
+"""Entries of container metadata that are kept."""
 
 
 class InputOptions(Options):
@@ -300,9 +303,15 @@ def _start(stream: Stream) -> Fraction | None:
 def _texts(raw: dict[str, str], notes: list[str]) -> dict[str, str]:
     """Container metadata (latin-1: one character a byte) as people read it."""
     texts = {}
-    for key, value in raw.items():
+    if len(raw) > MAX_TAGS:
+        notes.append(f"{len(raw)} entries of metadata: the first {MAX_TAGS} are kept")
+    for key, value in islice(raw.items(), MAX_TAGS):
+        if len(value) > MAX_TEXT:
+            notes.append(f"{key[:80]} has {len(value)} bytes: the first {MAX_TEXT} are kept")
+            value = value[:MAX_TEXT]
         data = value.encode("latin-1")
         text = texts[decode_text(key.encode("latin-1"))] = decode_text(data)
         if text.encode("utf-8", "replace") != data:
-            notes.append(f"{key} is not UTF-8: read as {text!r}")
+            shown = text if len(text) <= 200 else f"{text[:200]}..."
+            notes.append(f"{key} is not UTF-8: read as {shown!r}")
     return texts

@@ -26,15 +26,23 @@ Report = Callable[[ReadFault, int | None, str], None]
 """report(kind, pts, text): an error that was survived."""
 
 MAX_STREAMS = 100
+"""That hold packets; attached files, such as a film's fonts, are not counted."""
 MAX_SIDE = 16384
+MAX_PIXELS = 1 << 26
+"""8192x8192: a decoder may hold 17 such frames, and a header of a few bytes makes it ask for them."""
+OPEN_SECONDS = 120
+"""For opening: a tape library or a disk that must wake up needs some, an index that leads in circles all."""
 _DEMUX_RETRIES = 8
 
-_NOT_VIDEO = frozenset({"tty", "lavfi", "data", "ffmetadata", "bin", "adf", "idf", "xbin"})
+_NOT_VIDEO = frozenset({"tty", "data", "ffmetadata", "bin", "adf", "idf", "xbin", "svg_pipe"})
 """Demuxers that make pictures of text or of anything."""
 _PROGRAMS = frozenset({"avisynth", "vapoursynth"})
 """Demuxers that run what the file says."""
-_PLAYLISTS = frozenset({"concat", "hls", "applehttp", "dash", "sdp", "rtsp", "rtp", "sap", "imf"})
-"""Demuxers that open whatever other file or address the file names."""
+_PLAYLISTS = frozenset({"concat", "applehttp", "dash", "sdp", "imf"})
+"""Demuxers that open whatever other file or address the file names. Devices, hls, rtsp and image2, for which
+'%d' in a name means other files, are known by needing no file of their own."""
+_COMPANIONS = frozenset({"vobsub", "mlv"})
+"""Demuxers that open a file beside this one by its name (.sub, .M00)."""
 
 
 def open_input(path: Path, *more: Path) -> InputContainer:
@@ -48,21 +56,39 @@ def open_input(path: Path, *more: Path) -> InputContainer:
             SplitFile((path, *more)) if more else str(path.resolve()),
             "r",
             metadata_encoding="latin-1",
+            # For the decoders that are tried while opening.
+            options={"max_pixels": str(MAX_PIXELS)},
             container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
+            timeout=(OPEN_SECONDS, None),
         )
+    except av.ExitError as error:
+        raise InputError(
+            f"{path}: expected a video that opens within {OPEN_SECONDS} s, gave up; "
+            f"try a copy on a faster disk, or another copy of the file"
+        ) from error
     except (av.FFmpegError, ValueError) as error:
         raise InputError(
             f"{path}: expected a video file, but no known format fits it ({_reason(error)}); "
             f"a playlist or a link is not followed: try the media file itself"
         ) from error
-    if len(container.streams) > MAX_STREAMS:
-        count = len(container.streams)
+    count = sum(stream.type != "attachment" for stream in container.streams)
+    if count > MAX_STREAMS:
         container.close()
         raise InputError(f"{path}: expected at most {MAX_STREAMS} streams, found {count}")
     return container
 
 
 def _check_file(path: Path) -> None:
+    try:
+        _check_kind(path)
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
+def _check_kind(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: expected a video file, found a folder; try one file in it")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
@@ -74,18 +100,14 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: expected a regular file; try a copy on disk")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; try another copy of it")
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 @cache
 def _formats() -> str:
-    """Every demuxer but those that follow references, run programs or take text for pictures."""
-    known = {name for name in av.formats_available if av.ContainerFormat(name).is_input}
-    return ",".join(sorted(known - _NOT_VIDEO - _PROGRAMS - _PLAYLISTS))
+    """Every demuxer but those that open what is not this file, run programs or take text for pictures."""
+    formats = {name: av.ContainerFormat(name) for name in av.formats_available}
+    known = {name for name, f in formats.items() if f.is_input and not f.no_file}
+    return ",".join(sorted(known - _NOT_VIDEO - _PROGRAMS - _PLAYLISTS - _COMPANIONS))
 
 
 def codec_name(stream: Stream) -> str:
@@ -102,6 +124,7 @@ def frames_of(
     context = stream.codec_context
     # One thread: with frame threads, what a damaged stream decodes to depends on their timing.
     context.thread_count = 1
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
     for packet in packets_of(container, [stream], report):
         if packet.size == 0:  # the demuxer's own flush; ours is below
             continue

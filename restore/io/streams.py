@@ -158,6 +158,8 @@ def _plan_audio(
         return act("drop", 'audio = "none" in [output]')
     if not packets:
         return act("drop", "it holds no packets")
+    if stream.codec_context is None:
+        return act("drop", "FFmpeg does not know its codec")
     tried = try_copy(stream, packets, container)
     if tried.error is None and wish == "copy":
         return act("copy", _copy_reason(tried, container), skip=tried.skip, extra=tried.extra)

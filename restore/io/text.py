@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from functools import partial
 
@@ -37,19 +38,31 @@ _QUOTES = frozenset("«»’‘“”„–—…¿¡")
 _SYMBOLS = frozenset("©®°·ºª€£§½™\xa0")
 
 
+MAX_TEXT = 1 << 20
+"""Bytes kept of a string: no player shows more, and a few such strings would fill the memory."""
+_JUDGED = 4096
+"""Characters that tell an encoding, from the first that is not ASCII."""
+
+
 def decode_text(raw: bytes) -> str:
-    """The most plausible reading of one string; never fails. Trailing NULs are padding and dropped."""
-    raw = raw.rstrip(b"\0")
+    """The most plausible reading of one string, cut after MAX_TEXT bytes; never fails. Trailing NULs are
+    padding and dropped."""
+    is_whole = len(raw) <= MAX_TEXT
+    raw = raw[:MAX_TEXT].rstrip(b"\0")
     whole = _utf8(raw)
     if whole is not None:
         return whole
     best, best_score = raw.decode("latin-1"), -9.0
+    # Before it, a byte is a character in every encoding.
+    first = next(at for at, byte in enumerate(raw) if byte >= 0x80)
+    judged = slice(max(0, first - 64), first + _JUDGED)
     for encoding, likeness in _READINGS:
         try:
-            text = raw.decode(encoding)
+            # The cut may go through a character.
+            text = getincrementaldecoder(encoding)().decode(raw, final=is_whole)
         except UnicodeDecodeError:
             continue
-        score = likeness(text)
+        score = likeness(text[judged])
         if score > best_score:
             best, best_score = text, score
     return best

@@ -1,0 +1,188 @@
+"""Many damaged and hostile files through the media layer, each in a process of its own; the docs are made of it.
+
+python benchmarks/fuzz.py [FOLDER ...] --count 20000 --state fuzz.jsonl --write docs/reliability.md
+python benchmarks/fuzz.py --count 200 --state fuzz.jsonl            only what is left to do is done
+python benchmarks/fuzz.py FOLDER --only 1234 --keep found           one input again, its bytes kept in a folder
+
+Input N of a seed is the same bytes everywhere the same clips are. Exit 1 where anything but 'ok' and 'refused' came up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+# One thread everywhere: forks of a process with threads deadlock.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import av
+from fuzz_inputs import GENERATED, MUTATIONS, Clip, clips, mutated
+from fuzz_trial import CPU_SECONDS, MEMORY, settle, try_input
+
+GOOD = ("ok", "refused")
+KINDS = ("ok", "refused", "exception", "crash", "hang", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "folders", nargs="*", type=Path, help="of real files, beside the generated ones"
+    )
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole", type=int, default=20, help="one in N goes through a whole run")
+    parser.add_argument("--only", type=int, help="number of the only input to try")
+    parser.add_argument("--state", type=Path, help="results so far; the same command goes on")
+    parser.add_argument("--keep", type=Path, help="folder for the inputs that failed")
+    parser.add_argument(
+        "--clips", type=Path, help="folder for the generated clips, to use them again"
+    )
+    parser.add_argument("--write", type=Path, help="make this document of the results")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        folder = Path(name)
+        known = clips(options.folders, options.clips or folder / "clips")
+        print(
+            f"{len(known)} clips, {sum(len(c.data) for c in known) / len(known) / 1000:.0f} kB each"
+        )
+        results = explore(options, known, folder)
+    counts = Counter(r["outcome"] for r in results)
+    decoded = sum(r["frames"] > 0 for r in results)
+    print(json.dumps({"inputs": len(results), "decoded": decoded, **counts}))
+    if options.write:
+        options.write.write_text(document(results, options, known), "utf-8")
+    raise SystemExit(0 if set(counts) <= set(GOOD) else 1)
+
+
+def explore(options: argparse.Namespace, known: list[Clip], folder: Path) -> list[dict[str, Any]]:
+    """Every input's result, those of an earlier call included."""
+    results = _earlier(options, known)
+    done = {r["number"] for r in results}
+    wanted = [options.only] if options.only is not None else range(options.count)
+    pipeline = folder / "empty.toml"
+    pipeline.write_text('[output]\npreset = "ultrafast"\n')
+    settle()
+    started = time.monotonic()
+    for tried, number in enumerate((n for n in wanted if n not in done), start=1):
+        clip, how, data = mutated(known, options.seed, number)
+        place = folder / "trial"
+        place.mkdir()
+        path = place / f"input.{clip.container}"
+        path.write_bytes(data)
+        chance = random.Random(f"whole:{options.seed}:{number}").random()
+        whole = chance < 1 / options.whole or options.only is not None
+        finding = try_input(path, pipeline if whole else None)
+        result = {
+            "number": number,
+            "clip": clip.name,
+            "how": how,
+            "whole": whole,
+            **asdict(finding),
+        }
+        results.append(result)
+        if options.state:
+            with options.state.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+        if finding.outcome not in GOOD or options.only is not None:
+            print(f"{number} {clip.name} {how}: {finding}", flush=True)
+            if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, options.keep / f"{number}-{clip.name}")
+        shutil.rmtree(place)
+        if tried % 500 == 0:
+            rate = (time.monotonic() - started) / tried
+            print(f"{number + 1} of {options.count}, {1000 * rate:.0f} ms each", flush=True)
+    return results
+
+
+def _earlier(options: argparse.Namespace, known: list[Clip]) -> list[dict[str, Any]]:
+    """Results of the same series; the file's first line says which that is."""
+    if options.state is None:
+        return []
+    digest = hashlib.sha256(b"".join(c.name.encode() + c.data for c in known)).hexdigest()[:16]
+    series = {"seed": options.seed, "clips": digest}
+    if not options.state.exists():
+        options.state.write_text(json.dumps(series) + "\n")
+        return []
+    first, *lines = options.state.read_text().splitlines()
+    if json.loads(first) != series:
+        raise SystemExit(
+            f"{options.state}: holds results of {first}, not of {series}; try another file"
+        )
+    return [json.loads(line) for line in lines]
+
+
+def document(results: list[dict[str, Any]], options: argparse.Namespace, known: list[Clip]) -> str:
+    """Markdown: what was tried, and what came of it."""
+    counts = Counter(r["outcome"] for r in results)
+    decoded = sum(r["frames"] > 0 for r in results)
+    whole = [r for r in results if r["step"] == "run"]
+    finished = sum(r["outcome"] == "ok" for r in whole)
+    kinds = {clip.name: clip.container for clip in known}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        tables.setdefault(kinds[result["clip"]], []).append(result)
+    rows = [_row(name, rows) for name, rows in sorted(tables.items())]
+    folders = " ".join(f"data/{folder.name}" for folder in options.folders)
+    return f"""# Reliability: damaged and hostile files
+
+Made by `python benchmarks/fuzz.py {folders} --count {options.count} --seed {options.seed} --write docs/reliability.md`
+with PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}.
+
+{len(results)} inputs: short beginnings of {sum(c.name not in GENERATED for c in known)} real and {len(GENERATED)} generated
+files, {sum(len(c.data) for c in known) / len(known) / 1000:.0f} kB each on average, damaged by one to three of {len(MUTATIONS)} mutations (flipped bits; overwritten,
+zeroed, lost, repeated, exchanged stretches; a cut end; wrong header numbers; the tail of another file). Each was
+opened, decoded with its sound, and its streams were planned for Matroska, in a process of its own with {CPU_SECONDS} s of processor
+time and {MEMORY >> 20} MiB of memory beyond the program itself. One in {options.whole} went through a whole run: {len(whole)} reached it,
+{finished} outputs were made and passed the check after the run, {len(whole) - finished} were not written, with an error that says why.
+
+- **{decoded} inputs ({decoded / len(results):.1%}) still gave a frame**; {counts["refused"]} ended in an error of restore's own.
+- Exceptions of any other kind: {counts["exception"]}. Crashes: {counts["crash"]}. Hangs: {counts["hang"]}. Out of memory: {counts["memory"]}.
+
+| container | inputs | gave a frame | refused | exceptions | crashes | hangs | memory | worst time (s) | worst memory (MiB) |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+{chr(10).join(rows)}
+
+Time is processor time, whole runs left out; memory is what a process took beyond the program it shares.
+{_failures(results)}"""
+
+
+def _row(name: str, results: list[dict[str, Any]]) -> str:
+    counts = Counter(r["outcome"] for r in results)
+    decoded = sum(r["frames"] > 0 for r in results)
+    seconds = max((r["seconds"] for r in results if not r["whole"]), default=0.0)
+    mib = max((r["mib"] for r in results if not r["whole"]), default=0.0)
+    cells = [
+        len(results),
+        decoded,
+        *(counts[kind] for kind in KINDS[1:]),
+        f"{seconds:.2f}",
+        f"{mib:.0f}",
+    ]
+    return f"| {name} | {' | '.join(map(str, cells))} |"
+
+
+def _failures(results: list[dict[str, Any]]) -> str:
+    """Every input that failed, to be tried again by its number."""
+    failed = [r for r in results if r["outcome"] not in GOOD]
+    lines = [
+        f"- {r['number']} ({r['clip']}, {r['how']}): {r['outcome']} in {r['step']}" for r in failed
+    ]
+    return "\n## Failures\n\n" + "\n".join(lines) + "\n" if failed else ""
+
+
+if __name__ == "__main__":
+    main()
