@@ -64,7 +64,10 @@ def run(
     pipeline: PipelineArg,
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="The video to restore; several files are joined."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="The video to restore, or a folder of images; several are joined.",
+        ),
     ],
     output: Annotated[Path, typer.Argument(help="The file to make: .mkv, .mp4 or .mov.")],
     start: Annotated[

@@ -18,8 +18,10 @@ from pathlib import Path
 from restore.errors import InputError
 from restore.io.lossless import SoundCount, sound_of
 from restore.io.moving import in_order
+from restore.io.pace import open_file, open_images
 from restore.io.parts import open_parts, timed_frames
-from restore.io.probe import InputOptions, probe
+from restore.io.probe import InputOptions
+from restore.io.sequence import SUFFIXES, by_number, find_images, same_set
 from restore.io.source import AudioStream, Part, Source
 
 _SPLIT_NAMES = (
@@ -44,21 +46,41 @@ _RUN_ON = Fraction(1, 2)
 
 def open_source(inputs: Sequence[Path], options: InputOptions) -> Source:
     """What `inputs` hold together. Raises InputError: one cannot be read, or does not go with the first."""
-    pieces: list[tuple[Path, ...]] = []
-    for path in inputs:
-        if pieces and _goes_on(pieces[-1][-1], path):
-            pieces[-1] += (path,)
-        else:
-            pieces.append((path,))
-    sources = [probe(piece[0], options, *piece[1:]) for piece in pieces]
+    parts = _parts(inputs, options)
+    sources = [
+        open_images(p.files, options) if p.images else open_file(p.files, options) for p in parts
+    ]
     joined = _joined(sources, options) if len(sources) > 1 else sources[0]
     notes = beside(inputs[0]) if len(inputs) == 1 else []
-    notes += [_goes_on_note(path) for piece in pieces for path in piece[1:]]
+    notes += [_goes_on_note(path) for p in parts if not p.images for path in p.files[1:]]
     return replace(joined, notes=(*joined.notes, *notes))
 
 
+def _parts(inputs: Sequence[Path], options: InputOptions) -> list[Part]:
+    """What the names alone say belongs together."""
+    if len(inputs) > 1 and all(p.suffix.lower() in SUFFIXES and p.is_file() for p in inputs):
+        return [Part(by_number(inputs, f"{inputs[0]} ...", options.missing), images=True)]
+    parts: list[Part] = []
+    for path in inputs:
+        images = find_images(path, options.missing)
+        if images is not None:
+            parts.append(Part(images, images=True))
+        elif parts and not parts[-1].images and _goes_on(parts[-1].files[-1], path):
+            parts[-1] = replace(parts[-1], files=(*parts[-1].files, path))
+        else:
+            parts.append(Part((path,)))
+    return parts
+
+
 def beside(path: Path) -> list[str]:
-    """A note where `path` is named like one of several parts and others lie in its folder."""
+    """A note where `path` is named like one of several parts, or images, and others lie in its folder."""
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        count = len(same_set(path))
+        if count > 1:
+            return [
+                f"{count - 1} more images of its set lie beside it: give {path.parent} as INPUT"
+            ]
+        return []
     for pattern in _SET_NAMES:
         if found := pattern.fullmatch(path.name):
             break
@@ -98,7 +120,7 @@ def _joined(sources: Sequence[Source], options: InputOptions) -> Source:
         if _clock_runs_on(current, ends, source):
             files = (*parts[-1].files, *source.parts[0].files)
             parts[-1] = replace(parts[-1], files=files)
-            current = probe(files[0], options, *files[1:])
+            current = open_file(files, options)
             notes.append(_goes_on_note(source.path))
         else:
             theirs = source.video.format.time_base
@@ -106,7 +128,8 @@ def _joined(sources: Sequence[Source], options: InputOptions) -> Source:
             # In whole ticks, so that the times of its frames stay exact.
             offset = ceil((end - source.start) / theirs) * theirs
             base = _common(base, theirs)
-            parts.append(Part(source.parts[0].files, offset, _match(first, source)))
+            moved = replace(source.parts[0], offset=offset, streams=_match(first, source))
+            parts.append(moved)
             begin = float(source.start + offset - first.start)
             notes.append(f"{source.path.name} begins at {begin:.3f} s")
             current = source
@@ -123,6 +146,8 @@ def _joined(sources: Sequence[Source], options: InputOptions) -> Source:
 
 def _ends(source: Source) -> dict[int, Fraction]:
     """When the picture and each sound end, in seconds on the source's clock, by decoding all; by stream."""
+    if source.pace is not None and source.parts[0].images:
+        return {source.video.index: source.start + len(source.parts[0].files) / source.pace}
     base, ends = source.video.format.time_base, {source.video.index: source.start}
     for timed in timed_frames(source, lambda *_: None):
         ends[source.video.index] = (timed.pts + timed.duration) * base
@@ -161,6 +186,7 @@ def _match(first: Source, other: Source) -> dict[int, int]:
     facts = [
         ("video codec", mine.codec, theirs.codec),
         ("picture size", _size(first), _size(other)),
+        ("frame rate", first.pace, other.pace),
         ("pixel format", mine.pixel_format, theirs.pixel_format),
         ("number of audio streams", len(first.audio), len(other.audio)),
         *(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 
 from restore.errors import InputError
 from restore.io.reader import ReadFault, Report, frames_of, open_input, packets_of
+from restore.io.sequence import image_frames
 from restore.io.source import Part, Source
 from restore.io.timeline import Stamp, Timed, repair_times
 
@@ -28,6 +30,8 @@ class OpenPart:
     """Seconds that its clock lies behind the source's: add them to every time."""
     numbers: Mapping[int, int]
     """Its own number of each of the source's streams that it holds."""
+    images: tuple[Path, ...] = ()
+    """Where it is a sequence of images: they are its picture, and `container` is only the first one."""
 
     def stream(self, index: int) -> Stream | None:
         """The source's stream `index`; None where this part has none."""
@@ -49,14 +53,21 @@ class OpenPart:
 
 def open_head(source: Source) -> InputContainer:
     """The first part, whose headers speak for all."""
-    return open_input(*source.parts[0].files)
+    return _open(source.parts[0])
 
 
 def open_parts(source: Source) -> Iterator[OpenPart]:
     """Each part in turn, open until the next is asked for."""
     for part in source.parts:
-        with open_input(*part.files) as container:
-            yield OpenPart(container, part.offset, _numbers(part, container))
+        with _open(part) as container:
+            if part.images:
+                yield OpenPart(container, part.offset, {}, part.files)
+            else:
+                yield OpenPart(container, part.offset, _numbers(part, container))
+
+
+def _open(part: Part) -> InputContainer:
+    return open_input(part.files[0]) if part.images else open_input(*part.files)
 
 
 def _numbers(part: Part, container: InputContainer) -> Mapping[int, int]:
@@ -84,7 +95,11 @@ def timed_frames(
 def _part_frames(
     source: Source, part: OpenPart, report: Report, quantisers: bool
 ) -> Iterator[Timed[av.VideoFrame]]:
-    index, base = source.video.index, source.video.format.time_base
+    index, base, pace = source.video.index, source.video.format.time_base, source.pace
+    if part.images:
+        pictures = image_frames(part.images, report)
+        yield from _paced(pictures, pace or Fraction(24), part.offset, base)
+        return
     stream = part.stream(index)
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         raise InputError(f"{source.path}: stream {index} is no longer a video; was it replaced?")
@@ -99,11 +114,25 @@ def _part_frames(
     def heard(kind: ReadFault, pts: int | None, text: str) -> None:
         report(kind, None if pts is None else ticks(pts), text)
 
+    if pace is not None:
+        frames = enumerate(frames_of(part.container, stream, heard))
+        yield from _paced(frames, pace, part.offset, base)
+        return
     spacing = 1 / (source.video.frame_rate or Fraction(25)) / theirs
     stamped = (Stamp(f, f.pts) for f in frames_of(part.container, stream, heard))
     for timed in repair_times(stamped, max(Fraction(1), spacing)):
         frame = timed.item
-        if frame.pts is not None:
-            frame.pts = ticks(frame.pts)
+        frame.pts = None if frame.pts is None else ticks(frame.pts)
+        frame.time_base = base
         length = round(timed.duration * theirs / base)
         yield replace(timed, pts=ticks(timed.pts), duration=length)
+
+
+def _paced(
+    frames: Iterable[tuple[int, av.VideoFrame]], pace: Fraction, offset: Fraction, base: Fraction
+) -> Iterator[Timed[av.VideoFrame]]:
+    """Numbered frames at `pace` a second; `base` divides their distance."""
+    length = round(1 / pace / base)
+    for number, frame in frames:
+        frame.pts, frame.time_base = number * length + round(offset / base), base
+        yield Timed(frame, frame.pts, length)

@@ -73,6 +73,13 @@ class InputOptions(Options):
     """Where subsampled chroma lies: center is MPEG-1, left is MPEG-2 and later."""
     sample_aspect: str = Field(default="auto", pattern=r"^(auto|[1-9]\d{0,4}:[1-9]\d{0,4})$")
     """Width over height of one sample, as '12:11'; 'auto': as the file says, else square."""
+    frame_rate: str = Field(
+        default="auto", pattern=r"^(auto|[1-9]\d{0,2}(\.\d{1,6})?|[1-9]\d{0,5}/[1-9]\d{0,5})$"
+    )
+    """Frames per second of what has no times of its own, images and bare streams, as "16", "23.976" or
+    "24000/1001"; auto: 24 for images, what a bare stream's header says. Times that a file has are kept."""
+    missing: Literal["error", "repeat"] = "error"
+    """Numbers that are missing in a sequence of images. repeat: the image before is shown once more."""
     duplicates: Literal["auto", "off"] = "auto"
     """auto: a frame that shows the picture before it again is restored once; its number and time stay. off: every
     frame goes through the chain."""

@@ -55,6 +55,8 @@ def open_input(path: Path, *more: Path) -> InputContainer:
             # Absolute, so that no name is taken for a protocol ('concat:a|b').
             SplitFile((path, *more)) if more else str(path.resolve()),
             "r",
+            # For its name FFmpeg would take image2, which is not let in.
+            format="jpeg_pipe" if _is_jpeg(path) else None,
             metadata_encoding="latin-1",
             # For the decoders that are tried while opening.
             options={"max_pixels": str(MAX_PIXELS)},
@@ -86,6 +88,13 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
+def _is_jpeg(path: Path) -> bool:
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return False
+    with path.open("rb") as file:
+        return file.read(3) == b"\xff\xd8\xff"
 
 
 def _check_kind(path: Path) -> None:

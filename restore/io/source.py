@@ -81,11 +81,13 @@ class Part:
     """What is read in one go; a source of several files is a row of parts."""
 
     files: tuple[Path, ...]
-    """One file, or those that it was split into at any byte."""
+    """One file, or those that it was split into at any byte, or all of a sequence's images."""
     offset: Fraction = Fraction(0)
     """Seconds to add to its clock: the source's clock is the first part's."""
     streams: Mapping[int, int] | None = None
     """Its own number of each of the source's streams that it holds; None: they are the same."""
+    images: bool = False
+    """`files` are images, one a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Source:
     start: Fraction = Fraction(0)
     """Seconds on the container's clock that become 0 in the output: the earliest start of any
     audio or video stream, as FFmpeg counts it."""
+    pace: Fraction | None = None
+    """Frames per second of what has no times of its own (images, a bare stream); None: frames have theirs."""
     metadata: dict[str, str] = field(default_factory=dict)
     """Of the container, decoded."""
     notes: tuple[str, ...] = ()

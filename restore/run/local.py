@@ -25,7 +25,7 @@ from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
-from restore.run.journal import Journal, hash_all, parts_dir
+from restore.run.journal import Journal, hash_all, hash_input, parts_dir
 from restore.run.onepass import OnePass
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch, VideoFormat
@@ -196,7 +196,7 @@ def _subject(prepared: Prepared) -> dict[str, Any]:
     job = prepared.job
     weights = [p for entry in job.spec.stages for p in entry.build().assets()]
     return {
-        "input": hash_all(file for part in prepared.source.parts for file in part.files),
+        "input": hash_input([f for part in prepared.source.parts for f in part.files]),
         "pipeline": job.spec.fingerprint(),
         "weights": hash_all(weights),
         "time range": [str(job.start), str(job.end)],

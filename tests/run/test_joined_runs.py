@@ -67,3 +67,57 @@ def find(piece: np.ndarray, sound: np.ndarray, near: int) -> int:
     places = range(max(0, near - 1100), near + 1100)
     errors = [np.abs(sound[p : p + len(piece)] - piece).sum() for p in places]
     return places[int(np.argmin(errors))]
+
+
+def test_a_joined_run_that_broke_off_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        '[[stage]]\nkind = "align"\nradius = 1\n[output]\npreset = "ultrafast"\n'
+    )
+    parts = [tmp_path / f"CD{n}.avi" for n in (1, 2, 3)]
+    for n, path in enumerate(parts):
+        picture = "testsrc2=size=64x48:rate=8:duration=11" + ",negate" * (n % 2)
+        tone = f"sine=frequency={300 + 100 * n}:duration=11.2"
+        inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
+        ffmpeg("-v", "error", *inputs, "-c:v", "mpeg4", "-c:a", "mp2", path)
+    spec = read_pipeline(tmp_path / "p.toml")
+    job = local.Job(spec, parts[0], tmp_path / "out.mkv", threads=1, more=tuple(parts[1:]))
+    whole = local.run(local.prepare(job), local.Listener())
+    wanted = job.output.read_bytes()
+    assert (whole.frames, whole.scenes) == (264, 3)
+
+    class Bomb(local.Listener):
+        def progress(self, now: local.Progress) -> None:
+            if now.frames >= 130:
+                raise StoppedError
+
+    job.output.unlink()
+    with pytest.raises(StoppedError):
+        local.run(local.prepare(job), Bomb())
+    resumed = local.run(local.prepare(job), local.Listener())
+    assert resumed.kept >= 1
+    assert job.output.read_bytes() == wanted
+    # Any part counts: another second one starts afresh.
+    job.output.unlink()
+    with pytest.raises(StoppedError):
+        local.run(local.prepare(job), Bomb())
+    parts[1].write_bytes(parts[2].read_bytes())
+    assert local.run(local.prepare(job), local.Listener()).kept == 0
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_folder_of_images_is_a_film(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text('[input]\nframe_rate = "16"\n[output]\ncodec = "ffv1"\n')
+    (tmp_path / "scans").mkdir()
+    pattern = tmp_path / "scans" / "f%03d.tif"
+    picture = "testsrc2=size=64x48:rate=16:duration=1,format=gray"
+    ffmpeg("-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "tiff", pattern)
+    spec = read_pipeline(tmp_path / "p.toml")
+    job = local.Job(spec, pattern.parent, tmp_path / "out.mkv", threads=1)
+    assert local.run(local.prepare(job), local.Listener()).frames == 16
+    found = frame_times(job.output)
+    assert all(abs(t - Fraction(n, 16)) <= MS for n, t in enumerate(found))
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray"]
+    assert ffmpeg_bytes("-i", job.output, *raw) == ffmpeg_bytes("-i", pattern, *raw)
