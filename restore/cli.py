@@ -148,10 +148,11 @@ def check(
     target = output or Path("out.mkv")
     source = open_source(inputs, spec.input)
     formats = spec.formats(source.video.format)
-    problems = check_output(spec.output, formats[-1], target, bool(spec.stages))
+    final, processed = spec.result(formats[-1]), bool(spec.stages)
+    problems = check_output(spec.output, final, target, processed)
     if problems:
         raise PipelineFileError([f"{path.name}: [output]: {p}" for p in problems])
-    result = encoded_format(spec.output, formats[-1], bool(spec.stages))
+    result = encoded_format(spec.output, final, processed)
     for note in source.notes:
         out.print(f"note: {note}", markup=False)
     table = Table("step", "picture", "samples", title=None)

@@ -119,5 +119,32 @@ class ColorInfo:
         )
 
 
+Point = tuple[Fraction, Fraction]
+"""CIE 1931 (x, y)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasteringDisplay:
+    """The screen a film was graded on (SMPTE ST 2086)."""
+
+    primaries: tuple[Point, Point, Point]
+    """Red, green, blue."""
+    white: Point
+    luminance: tuple[Fraction, Fraction]
+    """(least, greatest), cd/m2."""
+
+
+@dataclass(frozen=True, slots=True)
+class HdrMetadata:
+    """What HDR material carries beside its tags."""
+
+    mastering: MasteringDisplay | None = None
+    light: tuple[int, int] | None = None
+    """(MaxCLL, MaxFALL), cd/m2: the brightest sample, and the brightest frame on average (CTA-861.3)."""
+    dynamic: tuple[str, ...] = ()
+    """Names of metadata that change from frame to frame, such as 'Dolby Vision': true only of the picture
+    they were made for."""
+
+
 def _is_pal(rate: Fraction) -> bool:
     return min(abs(rate - r) for r in (Fraction(25, 2), 25, 50)) < Fraction(1, 100)

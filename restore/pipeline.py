@@ -61,6 +61,11 @@ class PipelineSpec:
                 raise PipelineFileError([f"{spec.where}: {error}"]) from error
         return formats
 
+    def result(self, last: VideoFormat) -> VideoFormat:
+        """What the encoder is to make its format of: `last`, the last stage's format, in square samples where
+        [input] asks for them."""
+        return last.squared() if self.input.square_pixels else last
+
     def halo(self) -> tuple[int, int]:
         """Frames (before, after) that a cut inside a scene must be given along."""
         stages = [spec.build() for spec in self.stages]
@@ -81,13 +86,16 @@ class PipelineSpec:
         """Whether a stage looks at what the bitstream says about the quantiser."""
         return any(find_stage(s.kind).reads_quantisers for s in self.stages)
 
-    def fingerprint(self) -> str:
-        """Hash of every setting that can change the result, defaults included."""
-        document = {
+    def document(self) -> dict[str, Any]:
+        """Every setting that can change the result, defaults included, as JSON knows it."""
+        return {
             "stages": [[s.kind, s.build().model_dump(mode="json")] for s in self.stages],
             **{table: getattr(self, table).model_dump(mode="json") for table in TABLES},
         }
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Hash of `document`."""
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
 
 
 def find_pipeline(name: str) -> Path:

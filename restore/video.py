@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from restore.color import ColorInfo
+from restore.color import ColorInfo, HdrMetadata
 
 Planes = tuple[Tensor, ...]
 """Y or (Y, Cb, Cr), each (T, 1, h, w) at its own resolution."""
@@ -46,6 +46,8 @@ class VideoFormat:
     """Width of a sample over its height (SAR); scaling both axes alike leaves it as it is."""
     rgb_depth: int | None = None
     """Bits of the R, G, B that the planes were made of; None: they were Y, Cb, Cr or grey from the start."""
+    hdr: HdrMetadata | None = None
+    """What the source says of the screen it was graded on, beside its colour tags."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -58,6 +60,13 @@ class VideoFormat:
             down, across = self.chroma.value
             shapes += [(-(-self.height >> down), -(-self.width >> across))] * 2
         return shapes
+
+    def squared(self) -> VideoFormat:
+        """The same picture in square samples: the height stays, the width is rounded to an even number."""
+        if self.sample_aspect == 1:
+            return self
+        width = max(2, 2 * round(self.width * self.sample_aspect / 2))
+        return replace(self, width=width, sample_aspect=Fraction(1))
 
     def scaled(self, factor: int) -> VideoFormat:
         """The same video, `factor` times as wide and as high."""

@@ -24,6 +24,7 @@ from restore.io.encoder import (
     private_options,
 )
 from restore.io.formats import encoder_pixel_format, find_format
+from restore.io.hdr import CARRIERS, lost_hdr
 from restore.io.output import CONTAINERS, OutputOptions, unknown_container
 from restore.io.pixels import Codes, from_planes
 from restore.options import hint
@@ -51,6 +52,13 @@ def check_output(
         return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
     _check_free_options(options, problems)
+    lost = lost_hdr(options.codec, fmt.hdr)
+    if lost:
+        problems.append(
+            f"codec: {options.codec} cannot carry the source's HDR metadata ({', '.join(lost)}); "
+            + (f"try {', '.join(CARRIERS)}, or " if not (fmt.hdr and fmt.hdr.dynamic) else "try ")
+            + '[input] hdr = "drop"'
+        )
     target = find_format(options, fmt, problems, processed)
     if not problems and target is not None and container is not None:
         _try_open(options, target, container, problems)

@@ -33,8 +33,8 @@ START = "restore_start"
 
 
 class SegmentEncoder:
-    """Integer codes to one NUT file, written beside `path` and renamed by `close`: a file at `path`
-    is whole. NUT keeps any time base exactly, FFmpeg's Matroska only milliseconds."""
+    """Integer codes to one file (see _segment_file), written beside `path` and renamed by `close`: a file at `path`
+    is whole. NUT and QuickTime keep any time base exactly, FFmpeg's Matroska only milliseconds."""
 
     def __init__(self, path: Path, fmt: VideoFormat, options: OutputOptions, threads: int) -> None:
         """`fmt`: what encoded_format gave. Raises OutputError where the encoder does not take it."""
@@ -112,13 +112,7 @@ class SegmentEncoder:
 
     def _open(self, start: int) -> VideoStream:
         try:
-            self._container = av.open(
-                str(self._part),
-                "w",
-                format="nut",
-                # Decode times before the first frame would otherwise shift every time.
-                container_options={"fflags": "+bitexact", "avoid_negative_ts": "disabled"},
-            )
+            self._container = _segment_file(self._part, self._options.codec)
             self._container.metadata[START] = str(start)
             stream = cast(VideoStream, self._container.add_stream(self._options.codec))
             configure(stream.codec_context, self._options, self._format, self._threads)
@@ -139,6 +133,18 @@ class SegmentEncoder:
             raise OutputError(
                 f"{self._part}: cannot be written: {error}; is the disk full?"
             ) from error
+
+
+def _segment_file(path: Path, codec: str) -> av.container.OutputContainer:
+    """A file for packets of an encoder: NUT, or QuickTime for the few that NUT does not know (ProRes)."""
+    # Decode times before the first frame would otherwise shift every time.
+    options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
+    nut = av.open(str(path), "w", format="nut", container_options=options)
+    if av.Codec(codec, "w").canonical_name in nut.supported_codecs:
+        return nut
+    nut.close()
+    options |= {"movflags": "+use_metadata_tags"}  # START is a name of ours
+    return av.open(str(path), "w", format="mov", container_options=options)
 
 
 def _sampling(fmt: VideoFormat) -> str:

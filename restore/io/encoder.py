@@ -13,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from restore.errors import OutputError
 from restore.io.formats import described, encoder_pixel_format
+from restore.io.hdr import hdr_options
 from restore.io.output import OutputOptions
 from restore.io.tags import siting_name
 from restore.video import Chroma, VideoFormat
@@ -57,7 +58,10 @@ def _options(options: OutputOptions, fmt: VideoFormat, threads: int) -> dict[str
     if not _RATE_KEYS & options.options.keys():
         found |= _quality(options)
     found |= _manner(options, fmt, threads)
-    for key, value in options.options.items():
+    for key, value in (
+        *hdr_options(options.codec, fmt.hdr).items(),
+        *options.options.items(),
+    ):
         joined = key.endswith("-params") and key in found
         found[key] = f"{found[key]}:{value}" if joined else value
     return found

@@ -78,6 +78,8 @@ def join(
                 target, first.streams.video[0], file.streams[source.video.index], fmt
             )
             others = [_add_other(target, file, source, action) for action in plan.kept()]
+            for attachment in plan.attached:
+                target.add_attachment(*attachment)
             target.start_encoding()
             flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
             rest: dict[int, Mover] = {}

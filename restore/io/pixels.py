@@ -153,6 +153,19 @@ def _plain(pixel_format: str) -> str:
     return pixel_format.replace("yuvj", "yuv").replace("yuva", "yuv").replace("gbrap", "gbrp")
 
 
+def packed_planes(frame: av.VideoFrame) -> list[npt.NDArray[np.uint8]]:
+    """The bytes of a frame without padding, plane by plane, (rows, bytes): what FFmpeg's rawvideo holds.
+    ValueError for a format that this program does not write."""
+    layout = WRITTEN.get(_plain(frame.format.name))
+    if layout is None or frame.format.name in _PACKED_420:
+        raise ValueError(f"{frame.format.name} is not known")
+    step = {"bgr0": 4, "rgb24": 3}.get(frame.format.name, 1 if layout[2] == 8 else 2)
+    return [
+        np.ascontiguousarray(_rows(plane, 8)[: plane.height, : plane.width * step], np.uint8)
+        for plane in frame.planes
+    ]
+
+
 def from_planes(planes: Sequence[Codes], fmt: VideoFormat, pixel_format: str) -> av.VideoFrame:
     """A frame for an encoder that holds copies of `planes` and says what colour they are; `pixel_format`
     is of WRITTEN. R, G, B come in the order G, B, R, as FFmpeg keeps them."""

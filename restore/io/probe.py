@@ -15,8 +15,9 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as AvVideoStream
 from pydantic import Field
 
-from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
+from restore.color import ColorInfo, HdrMetadata, Matrix, Primaries, Siting, Transfer
 from restore.errors import InputError
+from restore.io.hdr import hdr_names, hdr_of
 from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, readable_as
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
@@ -80,6 +81,11 @@ class InputOptions(Options):
     "24000/1001"; auto: 24 for images, what a bare stream's header says. Times that a file has are kept."""
     missing: Literal["error", "repeat"] = "error"
     """Numbers that are missing in a sequence of images. repeat: the image before is shown once more."""
+    square_pixels: bool = False
+    """true: samples of the output are square, its width stretched or squeezed behind the last stage; false: the
+    sample aspect ratio stays, as a tag."""
+    hdr: Literal["refuse", "drop"] = "refuse"
+    """HDR metadata that the encoder cannot carry: refuse to begin, or drop it. What it can is always kept."""
     duplicates: Literal["auto", "off"] = "auto"
     """auto: a frame that shows the picture before it again is restored once; its number and time stay. off: every
     frame goes through the chain."""
@@ -208,12 +214,22 @@ def _video(
             color=color,
             sample_aspect=_sample_aspect(stream, options),
             rgb_depth=rgb_depth,
+            hdr=_hdr(frame, options, notes),
         ),
         frame_rate=Fraction(rate) if rate else None,
         header_duration=None if stream.duration is None else stream.duration * time_base,
         start_pts=next((t for t in (frame.pts, frame.dts, stream.start_time) if t is not None), 0),
         rotation=rotation,
     )
+
+
+def _hdr(frame: av.VideoFrame, options: InputOptions, notes: list[str]) -> HdrMetadata | None:
+    found = hdr_of(frame)
+    if found is None:
+        return None
+    said = ", ".join(hdr_names(found))
+    notes.append(f"HDR metadata: {said}" + (": dropped" if options.hdr == "drop" else ""))
+    return None if options.hdr == "drop" else found
 
 
 def _overridden(said: ColorInfo, options: InputOptions) -> ColorInfo:

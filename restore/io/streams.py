@@ -57,6 +57,14 @@ class StreamRow(NamedTuple):
     why: str
 
 
+class Attachment(NamedTuple):
+    """A file of ours inside the output."""
+
+    name: str
+    mime: str
+    content: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
     container: str
@@ -64,6 +72,8 @@ class StreamPlan:
     streams: tuple[StreamAction, ...] = ()
     chapters: bool = True
     """Chapters go along."""
+    attached: tuple[Attachment, ...] = ()
+    """Put behind all streams."""
 
     def kept(self) -> list[StreamAction]:
         """In the order in which they follow the video in the output."""

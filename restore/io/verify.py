@@ -96,8 +96,9 @@ def _check_streams(
     """Each stream of the plan at its place, of the right codec, named and marked as in the source."""
     kept = plan.kept()
     found = [s for s in file.streams if not _is_chapter_track(s, plan)]
-    if len(found) != 1 + len(kept):
-        problems.append(f"expected {1 + len(kept)} streams, found {len(found)}")
+    count = 1 + len(kept) + len(plan.attached)
+    if len(found) != count:
+        problems.append(f"expected {count} streams, found {len(found)}")
         return
     for number, action in enumerate(kept, start=1):
         stream, known = found[number], old.streams[action.index]

@@ -102,6 +102,16 @@ class Journal:
         return self._terms
 
     @property
+    def subject(self) -> dict[str, Any]:
+        """What the run is about."""
+        return self._subject
+
+    @property
+    def kept_terms(self) -> dict[str, Any]:
+        """The terms of the run, once they are fixed."""
+        return self._terms
+
+    @property
     def finished(self) -> int:
         return len(self._segments)
 

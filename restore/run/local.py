@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from restore.errors import DeviceError, InputError, OutputError, PipelineFileErr
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder, check_output, encoded_format
+from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.join import open_source
 from restore.io.mux import VerifyReport, join, verify
 from restore.io.source import Source, Span
@@ -27,6 +28,7 @@ from restore.pipeline import PipelineSpec
 from restore.run.feed import Feed, trim
 from restore.run.journal import Journal, hash_all, hash_input, parts_dir
 from restore.run.onepass import OnePass
+from restore.run.record import restore_log
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch, VideoFormat
 from restore.worker import Worker, find_device
@@ -142,14 +144,21 @@ def prepare(job: Job) -> Prepared:
             raise OutputError(
                 f"{job.output}: exists already; choose another name or pass --overwrite"
             )
+    sidecar = sidecar_of(job.output)
+    if job.spec.output.use == "archive" and sidecar.exists() and not job.overwrite:
+        raise OutputError(
+            f"{sidecar}: exists already, and an archive's checksums belong there; choose another name or "
+            f"pass --overwrite"
+        )
     if job.start is not None and job.end is not None and job.end <= job.start:
         raise OutputError("--end: expected a time after --start")
     source = open_source(job.inputs, job.spec.input)
     formats = job.spec.formats(source.video.format)
-    problems = check_output(job.spec.output, formats[-1], job.output, bool(job.spec.stages))
+    result, processed = job.spec.result(formats[-1]), bool(job.spec.stages)
+    problems = check_output(job.spec.output, result, job.output, processed)
     if problems:
         raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
-    output = encoded_format(job.spec.output, formats[-1], bool(job.spec.stages))
+    output = encoded_format(job.spec.output, result, processed)
     container = job.output.suffix.lower().removeprefix(".")
     streams = plan_streams(source, container, job.spec.output.audio)
     threads = job.threads or len(os.sched_getaffinity(0))
@@ -369,6 +378,11 @@ class _Run:
         self.listener.note("joining segments and streams")
         joined = self.journal.folder / f"joined{job.output.suffix}"
         base, plan = index.time_base, self.prepared.streams
+        archive = self.spec.output.use == "archive"
+        if archive:
+            subject, terms = self.journal.subject, self.journal.kept_terms
+            log = restore_log(self.spec, self.source, plan, index, subject, terms)
+            plan = replace(plan, attached=(log,))
         with self._phase("join"):
             sound = join(files, self.source, plan, joined, self.prepared.output, self.span)
         for line in sound:
@@ -380,6 +394,11 @@ class _Run:
         except OutputError as error:
             raise _kept_as_failed(joined, job.output, error) from error
         size = joined.stat().st_size
+        if archive:
+            with self._phase("checksums"):
+                checksums = self.journal.folder / "framemd5"
+                write_framemd5(joined, checksums)
+            checksums.replace(sidecar_of(job.output))
         joined.replace(job.output)
         self.journal.remove()
         return Summary(

@@ -10,12 +10,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from restore.pipeline import read_pipeline
-from restore.run import local
-
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 Run = Callable[..., Path]
+Line = Callable[[Path], str]
 
 # pixel format of the clip: (encoder, ending, what ffv1 must make of it, size)
 KINDS = {
@@ -55,11 +53,6 @@ def raw(path: Path, pixel_format: str) -> np.ndarray:
     return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
 
 
-def stream_line(path: Path) -> str:
-    text = subprocess.run([FFMPEG, "-hide_banner", "-i", path], capture_output=True).stderr.decode()
-    return next(line for line in text.splitlines() if "Video:" in line)
-
-
 @pytest.fixture
 def make(tmp_path: Path) -> Run:
     """make(pixel_format, encoder, ending, size, noise): 3 frames of a test picture."""
@@ -81,28 +74,15 @@ def make(tmp_path: Path) -> Run:
     return clip
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """run(clip, name, settings...): the output of a pipeline without stages."""
-
-    def go(clip: Path, name: str, *settings: str) -> Path:
-        pipeline = tmp_path / "empty.toml"
-        pipeline.write_text("")
-        spec = read_pipeline(pipeline, settings)
-        output = tmp_path / name
-        local.run(local.prepare(local.Job(spec, clip, output, threads=1)), local.Listener())
-        return output
-
-    return go
-
-
 @pytest.mark.parametrize("pixel_format", list(KINDS))
-def test_nothing_changes_without_loss(pixel_format: str, make: Run, run: Run) -> None:
+def test_nothing_changes_without_loss(
+    pixel_format: str, make: Run, run_empty: Run, video_line: Line
+) -> None:
     encoder, ending, expected, size = KINDS[pixel_format]
     clip = make(pixel_format, encoder, ending, size, 40)
-    out = run(clip, "out.mkv", "output.codec=ffv1")
+    out = run_empty(clip, "out.mkv", "output.codec=ffv1")
     shown = {"gbrp": "bgr0", "yuvj420p": "yuv420p"}.get(expected, expected)
-    assert f", {shown}(" in stream_line(out), stream_line(out)
+    assert f", {shown}(" in video_line(out), video_line(out)
     before, after = raw(clip, expected), raw(out, expected)
     assert len(before) > 0
     assert np.array_equal(before, after)
@@ -111,10 +91,10 @@ def test_nothing_changes_without_loss(pixel_format: str, make: Run, run: Run) ->
 @pytest.mark.parametrize(
     "pixel_format", ["yuv410p", "yuv411p", "yuv422p10le", "yuvj420p", "gray16be", "rgb48be", "pal8"]
 )
-def test_x264_is_close(pixel_format: str, make: Run, run: Run) -> None:
+def test_x264_is_close(pixel_format: str, make: Run, run_empty: Run) -> None:
     encoder, ending, _, size = KINDS[pixel_format]
     clip = make(pixel_format, encoder, ending, size)
-    out = run(clip, "out.mp4", "output.crf=4", "output.preset=ultrafast")
+    out = run_empty(clip, "out.mp4", "output.crf=4", "output.preset=ultrafast")
     error = np.abs(rgb(clip) - rgb(out))
     assert np.quantile(error, 0.5) <= 2
     # Chroma of one sample in four columns is drawn in between by another kernel.
