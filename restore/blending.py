@@ -46,8 +46,9 @@ class Picture:
         return Picture(tuple(p[0].numpy().astype(np.float32) * scale for p in planes or ()))
 
     def codes(self, depth: int) -> tuple[Tensor, ...]:
-        """Code planes, (1, h, w) each, uint8 or uint16."""
-        top, kind = (1 << depth) - 1, np.uint8 if depth == 8 else np.uint16
+        """Code planes, (1, h, w) each, of the type that holds them."""
+        top = (1 << depth) - 1
+        kind = np.uint8 if depth == 8 else np.uint16 if depth <= 16 else np.int32
         scale = 1 << (depth - 8)
         whole = [np.clip(np.rint(p * scale), 0, top).astype(kind) for p in self.planes]
         return tuple(torch.from_numpy(p)[None] for p in whole)

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from restore.conceal import Repair
 from restore.grid import find_grid, measure_noise
+from restore.io.decode import DecodeLog, Event
 from restore.scenes import DELAY, CutMarker, SceneOptions
 from restore.video import BlockGrid, FrameBatch, FrameInfo, SceneFacts
 
@@ -53,6 +55,10 @@ class Index:
     segments: list[Segment] = field(default_factory=list)
     facts: dict[int, SceneFacts] = field(default_factory=dict)
     """By scene number."""
+    log: DecodeLog = field(default_factory=DecodeLog)
+    """What went wrong in the decode that the index was made from."""
+    repairs: list[Repair] = field(default_factory=list)
+    """What was done about damaged and lost frames."""
     complete: bool = False
 
     def note(self, frames: Iterable[FrameInfo]) -> None:
@@ -103,6 +109,10 @@ class Index:
                 "time_base": Fraction(data["time_base"]),
                 "segments": [Segment(**s) for s in data["segments"]],
                 "facts": facts,
+                "log": DecodeLog(
+                    **{**data["log"], "events": [Event(**e) for e in data["log"]["events"]]}
+                ),
+                "repairs": [Repair(**r) for r in data["repairs"]],
             }
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from fractions import Fraction
 from types import TracebackType
 
@@ -99,6 +100,7 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
         ("frames", _frames(summary)),
         ("duration", seconds_text(summary.duration)),
         ("damaged frames", _damaged(summary)),
+        ("repaired frames", _repairs(summary)),
         ("repeated frames", _repeats(summary)),
         ("repaired time stamps", str(summary.log.counts.get("stamp", 0))),
         ("audio/video offset error", _offset(summary)),
@@ -131,6 +133,11 @@ def _damaged(summary: Summary) -> str:
     named = ", ".join(str(round(s * 1000)) for s in summary.damaged[:_NAMED_FRAMES])
     rest = len(summary.damaged) - _NAMED_FRAMES
     return f"{len(summary.damaged)}, at {named} ms" + (f" and {rest} more" if rest > 0 else "")
+
+
+def _repairs(summary: Summary) -> str:
+    done = Counter("put in" if r.inserted else r.action for r in summary.repairs)
+    return ", ".join(f"{count} {what}" for what, count in sorted(done.items())) or "none"
 
 
 def _repeats(summary: Summary) -> str:

@@ -20,7 +20,7 @@ from restore.io.source import Source
 from restore.io.timeline import Timed
 from restore.video import FrameBatch, FrameInfo
 
-LIMIT = 1000
+LIMIT = 100_000
 """Events kept of each kind."""
 
 EventKind = Literal["damaged", "packet", "demux", "stamp"]
@@ -34,6 +34,10 @@ class Event:
     pts_ms: int | None
     """Milliseconds on the container's clock (repaired); None where no time is known."""
     text: str
+    claimed: int | None = None
+    """stamp: the time in the file, in the video's time base; None: there was none."""
+    became: int | None = None
+    """stamp: the time instead of it."""
 
 
 @dataclass(slots=True)
@@ -45,12 +49,21 @@ class DecodeLog:
     counts: dict[EventKind, int] = field(default_factory=dict)
     frames: int = 0
     """Yielded so far."""
+    refused: list[int] = field(default_factory=list)
+    """pts of the packets that the video's decoder refused, where they had one, in its time base."""
 
-    def add(self, kind: EventKind, seconds: Fraction | None, text: str) -> None:
+    def add(
+        self,
+        kind: EventKind,
+        seconds: Fraction | None,
+        text: str,
+        claimed: int | None = None,
+        became: int | None = None,
+    ) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if self.counts[kind] <= LIMIT:
             at = None if seconds is None else round(seconds * 1000)
-            self.events.append(Event(kind, at, text))
+            self.events.append(Event(kind, at, text, claimed, became))
 
 
 def decode(
@@ -66,6 +79,8 @@ def decode(
 
     def report(kind: ReadFault, pts: int | None, text: str) -> None:
         log.add(kind, None if pts is None else pts * time_base, text)
+        if kind == "packet" and pts is not None:
+            log.refused.append(pts)
 
     held: list[tuple[av.VideoFrame, FrameInfo]] = []
     for index, timed in enumerate(timed_frames(source, report, quantisers=quantisers)):
@@ -86,7 +101,8 @@ def _info(
 ) -> FrameInfo:
     frame, seconds = timed.item, timed.pts * time_base
     if timed.repair is not None:
-        log.add("stamp", seconds, f"{timed.repair}: {frame.pts} became {timed.pts}")
+        text = f"{timed.repair}: {frame.pts} became {timed.pts}"
+        log.add("stamp", seconds, text, frame.pts, timed.pts)
     if frame.is_corrupt:
         log.add("damaged", seconds, "the decoder concealed errors in this frame")
     return FrameInfo(

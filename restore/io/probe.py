@@ -86,6 +86,9 @@ class InputOptions(Options):
     sample aspect ratio stays, as a tag."""
     hdr: Literal["refuse", "drop"] = "refuse"
     """HDR metadata that the encoder cannot carry: refuse to begin, or drop it. What it can is always kept."""
+    conceal: Literal["auto", "off"] = "auto"
+    """auto: damaged frames are repaired from the good ones around them where these agree, and frames whose packets the
+    decoder refused are put in; off: every frame is what the decoder gives."""
     duplicates: Literal["auto", "off"] = "auto"
     """auto: a frame that shows the picture before it again is restored once; its number and time stay. off: every
     frame goes through the chain."""

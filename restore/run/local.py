@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from restore import __version__
+from restore.conceal import Repair, conceal
 from restore.duplicates import mark_repeats
 from restore.errors import DeviceError, InputError, OutputError, PipelineFileError, RestoreError
 from restore.index import Index, Segment, build_index
@@ -99,6 +100,8 @@ class Summary:
     duration: Fraction
     damaged: list[Fraction]
     """Seconds, of each damaged frame."""
+    repairs: list[Repair]
+    """What was done about damaged and lost frames."""
     repeats: int
     """Frames that show the picture before them again: restored once."""
     log: DecodeLog
@@ -227,7 +230,6 @@ class _Run:
         self.prepared, self.journal, self.listener = prepared, journal, listener
         self.source, self.spec = prepared.source, prepared.job.spec
         self.span = _span(prepared)
-        self.log = DecodeLog()
         self.index = journal.load_index() or Index(self.source.video.format.time_base)
         self.stages: dict[str, float] = {}
         self.phases: dict[str, float] = {}
@@ -244,7 +246,7 @@ class _Run:
     def _once(self, threads: int) -> list[Path]:
         """Frame by frame: the index is filled by the decode that is rendered."""
         self.index = Index(self.source.video.format.time_base)
-        decoded = Ahead(self._decode(log=self.log), _QUEUED_BATCHES, "decode")
+        decoded = Ahead(self._decode(self.index), _QUEUED_BATCHES, "decode")
         passing = OnePass(decoded, self.index)
         try:
             return self._render(passing, passing, threads)
@@ -277,18 +279,22 @@ class _Run:
             self.listener.note(f"resuming with {terms['threads']} threads, as the run began")
         return int(terms["threads"])
 
-    def _decode(self, log: DecodeLog | None = None, plain: bool = False) -> Iterator[FrameBatch]:
-        """All frames asked for; `plain`: without what only stages look at."""
+    def _decode(self, index: Index | None = None, plain: bool = False) -> Iterator[FrameBatch]:
+        """All frames asked for, damage repaired; `index` hears what was wrong. `plain`: without what only stages
+        look at."""
         size = 4 if self.prepared.device.type == "cpu" else 16
         quantisers = self.spec.reads_quantisers() and not plain
+        log, repairs = (DecodeLog(), []) if index is None else (index.log, index.repairs)
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
+        if self.spec.input.conceal == "auto":
+            batches = conceal(batches, log.refused, repairs)
         trimmed = trim(batches, self.span)
         # Without stages there is no work to save, and every code may be wanted as it is.
         wanted = self.spec.input.duplicates == "auto" and self.spec.stages
         return mark_repeats(trimmed) if wanted else trimmed
 
     def _segments(self) -> Iterator[Segment]:
-        batches = self._decode(log=self.log, plain=True)
+        batches = self._decode(self.index, plain=True)
         needs, future = self.spec.needs(), self.spec.halo()[1]
         yield from build_index(self.index, batches, self.spec.scenes, needs, future)
         self.journal.save_index(self.index)
@@ -406,8 +412,9 @@ class _Run:
             len(index.pts),
             index.duration,
             [index.pts[i] * base for i in index.damaged],
+            [r for r in index.repairs if index.pts[0] <= r.pts <= index.pts[-1]],
             len(index.repeats),
-            self.log,
+            index.log,
             verified,
             0 if self.spec.frame_by_frame() else len(index.cuts),
             len(index.segments),

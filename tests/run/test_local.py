@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import ffmpeg
 import imageio_ffmpeg
 import pytest
@@ -259,3 +260,35 @@ def test_resume_among_repeats_gives_the_same_bytes(job: local.Job, held: Path) -
     job.output.unlink()
     stop_after(job, 270)
     assert finish(job)[1] == wanted
+
+
+@pytest.fixture(scope="module")
+def damaged(clip: Path) -> Path:
+    """The clip with four bytes of every ninth picture inverted."""
+    data = bytearray(clip.read_bytes())
+    with av.open(str(clip)) as file:
+        spots = [(p.pos, p.size) for p in file.demux(video=0) if p.size]
+    for at, size in spots[20::9]:
+        for k in range(4):
+            data[at + size // 2 + 7 * k] ^= 0xFF
+    path = clip.with_name("damaged.mkv")
+    path.write_bytes(data)
+    return path
+
+
+def test_resume_among_damage_gives_the_same_bytes(job: local.Job, damaged: Path) -> None:
+    job = replace(job, input=damaged)
+    summary, wanted, _ = finish(job)
+    assert summary.damaged
+    assert len(summary.repairs) >= len(summary.damaged)
+    job.output.unlink()
+    stop_after(job, 180)
+    again, found, _ = finish(job)
+    assert found == wanted
+    assert again.kept == 2
+    # Also what is told: the decode that found it was another process's.
+    assert (again.repairs, again.damaged, again.log) == (
+        summary.repairs,
+        summary.damaged,
+        summary.log,
+    )
