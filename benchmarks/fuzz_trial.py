@@ -23,8 +23,8 @@ from pathlib import Path
 
 from restore.errors import RestoreError
 from restore.io.decode import decode
-from restore.io.lossless import SoundCount, sound_of
 from restore.io.probe import InputOptions, probe
+from restore.io.sound import SoundCount, sound_of
 from restore.io.streams import plan_streams
 from restore.pipeline import read_pipeline
 from restore.run.local import Job, Listener, prepare, run

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -69,7 +70,9 @@ def run(
             help="The video to restore, or a folder of images; several are joined.",
         ),
     ],
-    output: Annotated[Path, typer.Argument(help="The file to make: .mkv, .mp4 or .mov.")],
+    output: Annotated[
+        Path, typer.Argument(help="The file to make: .mkv, .mp4, .mov, .webm, .avi or .ts.")
+    ],
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
     ] = None,
@@ -135,6 +138,7 @@ def check(
     """Show every problem of a pipeline file, and what it would make of INPUT. Renders nothing."""
     from restore.io.encode import check_output, encoded_format
     from restore.io.join import open_source
+    from restore.io.output import fitted_to
     from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
 
@@ -146,6 +150,7 @@ def check(
     if not inputs:
         return
     target = output or Path("out.mkv")
+    spec = replace(spec, output=fitted_to(spec.output, target))
     source = open_source(inputs, spec.input)
     formats = spec.formats(source.video.format)
     final, processed = spec.result(formats[-1]), bool(spec.stages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from restore.io.containers import is_quicktime
 from restore.io.parts import open_parts
 from restore.io.source import Source, Span
 from restore.io.text import decode_text
@@ -13,9 +14,11 @@ Chapter = Any
 """PyAV's dictionary: id, start, end, time_base, metadata."""
 
 
-def moved_chapters(source: Source, origin: Fraction, span: Span | None) -> list[Chapter]:
-    """The chapters of all parts with `origin` (seconds) as 0, titles decoded; of a span, those that it
-    touches, cut to it."""
+def moved_chapters(
+    source: Source, origin: Fraction, span: Span | None, container: str
+) -> list[Chapter]:
+    """The chapters of all parts with `origin` (seconds) as 0, titles decoded, as `container` can have them; of
+    a span, those that it touches, cut to it."""
     chapters: list[Chapter] = []
     for part in open_parts(source):
         for chapter in part.container.chapters():
@@ -31,6 +34,8 @@ def moved_chapters(source: Source, origin: Fraction, span: Span | None) -> list[
             if part.offset:
                 chapter["id"] = len(chapters) + 1  # each file counts its own
             chapters.append(chapter)
-    if span is None:
-        return chapters
-    return [c for c in chapters if c["end"] > c["start"] + 1]
+    if span is not None:
+        chapters = [c for c in chapters if c["end"] > c["start"] + 1]
+    if chapters and is_quicktime(container):
+        chapters[0]["start"] = 0  # its chapters are a track of text, which begins with the film
+    return chapters

@@ -16,12 +16,12 @@ from math import ceil, gcd
 from pathlib import Path
 
 from restore.errors import InputError
-from restore.io.lossless import SoundCount, sound_of
 from restore.io.moving import in_order
 from restore.io.pace import open_file, open_images
 from restore.io.parts import open_parts, timed_frames
 from restore.io.probe import InputOptions
 from restore.io.sequence import SUFFIXES, by_number, find_images, same_set
+from restore.io.sound import SoundCount, sound_of
 from restore.io.source import AudioStream, Part, Source
 
 _SPLIT_NAMES = (

@@ -58,9 +58,10 @@ def _find_tracks(head: bytes) -> tuple[int, int]:
 def _patched_tracks(tracks: bytes, sample_aspect: Fraction, nanoseconds: int) -> bytes | None:
     """The same number of bytes with the display size in it; None without a placeholder."""
     body = b""
-    found = False
+    found = summed = False
     for kind, content in _children(tracks):
         if kind == _CRC:
+            summed = True
             continue
         if kind == _TRACK and PLACEHOLDER.encode() in content:
             content, found = _patched_track(content, sample_aspect, nanoseconds), True
@@ -68,6 +69,8 @@ def _patched_tracks(tracks: bytes, sample_aspect: Fraction, nanoseconds: int) ->
         body += _element(kind, content, 8 if kind == _TRACK else None)
     if not found:
         return None
+    if not summed:  # WebM has no checksums
+        return body
     return _element(_CRC, zlib.crc32(body).to_bytes(4, "little")) + body
 
 

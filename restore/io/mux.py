@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,22 +22,23 @@ from av.video.stream import VideoStream
 
 from restore.errors import OutputError
 from restore.io.chapters import moved_chapters
-from restore.io.lossless import (
+from restore.io.containers import LEAD, is_matroska, is_quicktime, muxer_options, slot_duration
+from restore.io.matroska import PLACEHOLDER, finish_header
+from restore.io.moving import Mover, in_order
+from restore.io.names import name_stream
+from restore.io.parts import cover_of, open_head, open_parts
+from restore.io.segments import SegmentClock, open_segment
+from restore.io.sound import (
     SoundCount,
     cut_samples,
     encode_samples,
-    open_lossless,
+    open_sound,
     sound_of,
 )
-from restore.io.matroska import PLACEHOLDER, finish_header
-from restore.io.moving import Mover, in_order
-from restore.io.parts import open_head, open_parts
-from restore.io.segments import SegmentClock, open_segment
 from restore.io.source import Source, Span
-from restore.io.streams import COVERS, StreamAction, StreamPlan
+from restore.io.streams import COVERS, StreamAction, StreamPlan, kept_metadata
+from restore.io.subtitles import add_subtitles, converted_subtitle
 from restore.io.tags import siting_name, stated_siting
-from restore.io.text import decode_text
-from restore.io.trial import MUXER_OPTIONS
 from restore.io.verify import VerifyReport, origin_of, verify
 from restore.video import VideoFormat
 
@@ -44,10 +46,6 @@ __all__ = ["VerifyReport", "join", "verify"]
 
 Timed = tuple[Fraction, int, "Packet[Any]"]
 """(seconds for interleaving, output stream number, packet ready to mux)."""
-
-
-_QUICKTIME = {"movflags": "+faststart", "movie_timescale": "90000"}
-"""Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms."""
 
 
 def join(
@@ -64,10 +62,13 @@ def join(
     Returns what the log should say of the sound. Raises OutputError."""
     clock = SegmentClock(segments, fmt)
     origin = origin_of(source, Fraction(clock.first) * fmt.time_base, span)
+    zero = origin - LEAD.get(plan.container, Fraction(0))
     counts: list[tuple[int, SoundCount]] = []
     try:
         with ExitStack() as open_files:
-            options = MUXER_OPTIONS | ({} if plan.container == "matroska" else _QUICKTIME)
+            options = muxer_options(plan.container)
+            if is_quicktime(plan.container):
+                options["movflags"] = "+faststart"
             target = open_files.enter_context(
                 av.open(str(out), "w", format=plan.container, container_options=options)
             )
@@ -80,25 +81,30 @@ def join(
             others = [_add_other(target, file, source, action) for action in plan.kept()]
             for attachment in plan.attached:
                 target.add_attachment(*attachment)
+            if plan.container == "avi":
+                video.time_base = _slot(clock, fmt, origin)
             target.start_encoding()
-            flows: list[Iterator[Timed]] = [_video_packets(segments, clock, fmt, origin, video)]
+            pictures = _video_packets(segments, clock, fmt, zero, video)
+            flows = [_in_slots(pictures) if plan.container == "avi" else pictures]
             rest: dict[int, Mover] = {}
             for stream, action in zip(others, plan.kept(), strict=True):
-                mover = Mover(stream, origin, action.skip, span)
-                if action.action == "convert":
+                mover = Mover(stream, zero, action.skip, span)
+                if action.target is not None:
                     count = SoundCount()
                     counts.append((action.index, count))
-                    flows.append(
-                        _converted_packets(source, action.index, stream, count, origin, span)
-                    )
+                    flows.append(_converted_sound(source, action, stream, count, zero, span))
+                elif action.action == "convert":
+                    flows.append(_converted_subtitles(source, action, mover))
                 elif action.kind == "audio":
                     flows.append(_copied_sound(source, action, mover))
+                elif action.kind == "video" and action.codec in COVERS:
+                    flows.append(_cover(source, action, stream))
                 elif stream.type != "attachment":
                     rest[action.index] = mover
             flows.append(_copied_rest(source, rest))
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
-        if plan.container == "matroska":
+        if is_matroska(plan.container):
             finish_header(out, fmt.sample_aspect, clock.usual * fmt.time_base)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise OutputError(f"{out}: cannot be written: {error}; is the disk full?") from error
@@ -113,11 +119,10 @@ def _describe(
     span: Span | None,
 ) -> None:
     """Metadata and chapters of the container."""
-    technical = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
-    for key, value in source.metadata.items():
-        if key.lower() not in technical:
-            target.metadata[key] = value
-    target.set_chapters(moved_chapters(source, origin, span) if plan.chapters else [])
+    target.metadata.update(kept_metadata(source))
+    target.set_chapters(
+        moved_chapters(source, origin, span, plan.container) if plan.chapters else []
+    )
 
 
 def _add_video(
@@ -139,8 +144,8 @@ def _add_video(
     if codec == "hevc" and target.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # the tag that QuickTime plays
     stream.time_base = fmt.time_base
-    _name(stream, known)
-    if target.format.name == "matroska":
+    name_stream(stream, known, target.format.name)
+    if is_matroska(target.format.name):
         stream.metadata["title"] = stream.metadata.get("title", "") + PLACEHOLDER
     return stream
 
@@ -169,47 +174,26 @@ def _add_other(
 ) -> Stream:
     """The output's stream for one of the source's, with its names."""
     known = file.streams[action.index]
-    if action.action == "convert" and isinstance(known, AudioStream):
-        context = known.codec_context
-        stream = cast(Stream, target.add_stream(action.to or "flac", rate=context.sample_rate))
-        codec = cast(AudioStream, stream).codec_context
-        open_lossless(codec, context.sample_rate, context.channels, context.format.name)
-    elif known.disposition & Disposition.attached_pic:
-        return target.add_attachment(*COVERS[action.codec], _first_packet(source, action.index))
+    stream: Stream
+    if action.target is not None:
+        sound = cast(AudioStream, target.add_stream(action.target.encoder, rate=action.target.rate))
+        open_sound(sound.codec_context, action.target)
+        stream = sound
+    elif action.action == "convert":
+        stream = add_subtitles(target, known, action.to or "")
+    elif known.disposition & Disposition.attached_pic and is_matroska(target.format.name):
+        return target.add_attachment(*COVERS[action.codec], cover_of(source, action.index))
     else:
         stream = target.add_stream_from_template(known, opaque=True)
-    _name(stream, known)
+    name_stream(stream, known, target.format.name)
     return stream
-
-
-_OF_THE_OLD_FILE = (
-    *("DURATION", "ENCODER", "HANDLER_NAME", "VENDOR_ID", "_STATISTICS"),
-    *("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"),
-)
-"""Tags (their beginnings) that would be wrong in a new file."""
-
-
-def _name(stream: Stream, known: Stream) -> None:
-    """Language, title and the like, and what the stream is for."""
-    for key, value in known.metadata.items():
-        if not key.upper().startswith(_OF_THE_OLD_FILE):
-            stream.metadata[key] = decode_text(value.encode("latin-1"))
-    stream.disposition = known.disposition
-
-
-def _first_packet(source: Source, index: int) -> bytes:
-    """A cover is a stream of one packet: the picture's file."""
-    for part in open_parts(source):
-        for _, packet in part.packets([index], lambda *_: None):
-            return bytes(packet)
-    return b""
 
 
 def _video_packets(
     segments: Sequence[Path],
     clock: SegmentClock,
     fmt: VideoFormat,
-    origin: Fraction,
+    zero: Fraction,
     video: VideoStream,
 ) -> Iterator[Timed]:
     base = Fraction(video.time_base or fmt.time_base)
@@ -219,9 +203,9 @@ def _video_packets(
             for packet in file.demux(stream):
                 if not packet.size:
                     continue
-                at = clock.dts[number] * fmt.time_base - origin
+                at = clock.dts[number] * fmt.time_base - zero
                 packet.stream, packet.time_base = video, base
-                packet.pts = round((clock.pts[number] * fmt.time_base - origin) / base)
+                packet.pts = round((clock.pts[number] * fmt.time_base - zero) / base)
                 packet.dts = round(at / base)
                 packet.duration = round(clock.durations[number] * fmt.time_base / base)
                 number += 1
@@ -249,18 +233,73 @@ def _copied_rest(source: Source, movers: Mapping[int, Mover]) -> Iterator[Timed]
                 yield at, movers[index].stream.index, packet
 
 
-def _converted_packets(
+def _cover(source: Source, action: StreamAction, stream: Stream) -> Iterator[Timed]:
+    """Where covers are streams, the picture's file is one packet at 0."""
+    if stream.type != "attachment":
+        packet: Packet[Any] = Packet(cover_of(source, action.index))
+        packet.stream, packet.time_base = stream, Fraction(stream.time_base or 1)
+        packet.pts = packet.dts = 0
+        packet.is_keyframe = True
+        yield Fraction(0), stream.index, packet
+
+
+def _converted_sound(
     source: Source,
-    index: int,
+    action: StreamAction,
     stream: Stream,
     count: SoundCount,
-    origin: Fraction,
+    zero: Fraction,
     span: Span | None,
 ) -> Iterator[Timed]:
-    sound = cast(AudioStream, stream)
-    timed = sound_of(source, index, count)
+    sound, target = cast(AudioStream, stream), action.target
+    known = next(a for a in source.audio if a.index == action.index)
+    timed = sound_of(source, action.index, count)
     if span is not None:
-        timed = cut_samples(timed, sound.codec_context.sample_rate, span)
-    for packet in encode_samples(sound.codec_context, timed, origin):
+        timed = cut_samples(timed, known.rate, span)
+    whole_start = target is not None and target.whole_start
+    for packet in encode_samples(sound.codec_context, timed, zero, known.rate, whole_start):
         packet.stream = sound
         yield (packet.pts or 0) * Fraction(packet.time_base), sound.index, packet
+
+
+def _converted_subtitles(source: Source, action: StreamAction, mover: Mover) -> Iterator[Timed]:
+    for part in open_parts(source):
+        known = part.stream(action.index)
+        if known is None:
+            continue
+        known.codec_context.open(strict=False)
+        for _, packet in part.packets([action.index], lambda *_: None):
+            made = converted_subtitle(known, packet, mover.stream)
+            at = None if made is None else mover.move(made, part.offset)
+            if made is not None and at is not None:
+                yield at, mover.stream.index, made
+
+
+def _slot(clock: SegmentClock, fmt: VideoFormat, origin: Fraction) -> Fraction:
+    """Seconds of a slot of AVI for these frames. Raises OutputError where they are not in coding order: AVI
+    cannot say when a frame is shown."""
+    times = [p * fmt.time_base - origin for p in clock.pts]
+    if any(b <= a for a, b in pairwise(times)):
+        raise OutputError(
+            'AVI cannot hold B-frames; try [output] options = {"bf" = "0"}, or an .mkv file'
+        )
+    return slot_duration(times, clock.usual * fmt.time_base)
+
+
+_MAX_EMPTY_SLOTS = 50_000
+"""FFmpeg fills at most 60000 in one go, and none before the first frame."""
+
+
+def _in_slots(pictures: Iterator[Timed]) -> Iterator[Timed]:
+    """The same with empty packets where AVI's muxer would leave slots out."""
+    last = -_MAX_EMPTY_SLOTS
+    for at, index, packet in pictures:
+        base = Fraction(packet.time_base)
+        while (packet.dts or 0) - last > _MAX_EMPTY_SLOTS:
+            last += _MAX_EMPTY_SLOTS
+            empty: Packet[Any] = Packet(b"")
+            empty.stream, empty.time_base = packet.stream, base
+            empty.pts = empty.dts = last
+            yield last * base, index, empty
+        last = packet.dts or 0
+        yield at, index, packet

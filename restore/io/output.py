@@ -10,7 +10,14 @@ from pydantic import Field, model_validator
 from restore.errors import OutputError
 from restore.options import Options
 
-CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
+CONTAINERS = {
+    ".mkv": "matroska",
+    ".mp4": "mp4",
+    ".mov": "mov",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+}
 """FFmpeg's name of the container, by the output file's ending."""
 
 
@@ -77,6 +84,14 @@ quality; ours is libx264's (see restore.io.encoder)."""
 
 LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"})
 """Encoders that give every code back: they get the source's own kind of planes, grey and RGB included."""
+
+
+def fitted_to(options: OutputOptions, out_path: Path) -> OutputOptions:
+    """`options` with what the container of `out_path` needs: AVI cannot say when a frame is shown, so none may
+    be coded ahead of its turn."""
+    if CONTAINERS.get(out_path.suffix.lower()) != "avi" or "bf" in options.options:
+        return options
+    return options.model_copy(update={"options": {"bf": "0", **options.options}})
 
 
 def container_of(out_path: Path) -> str:

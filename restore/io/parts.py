@@ -76,6 +76,17 @@ def _numbers(part: Part, container: InputContainer) -> Mapping[int, int]:
     return {number: number for number in range(len(container.streams))}
 
 
+def cover_of(source: Source, index: int) -> bytes:
+    """The file of a cover picture: a stream of one packet. FFmpeg may give that another stream's number, so it
+    is asked for alone."""
+    for part in open_parts(source):
+        stream = part.stream(index)
+        for packet in packets_of(part.container, [stream] if stream else [], lambda *_: None):
+            if packet.size:
+                return bytes(packet)
+    return b""
+
+
 def timed_frames(
     source: Source, report: Report, *, quantisers: bool = False
 ) -> Iterator[Timed[av.VideoFrame]]:

@@ -316,7 +316,7 @@ def _language(stream: Stream) -> str | None:
 
 
 def _title(stream: Stream) -> str | None:
-    title = stream.metadata.get("title")
+    title = stream.metadata.get("title") or stream.metadata.get("filename")
     return decode_text(title.encode("latin-1")) if title else None
 
 

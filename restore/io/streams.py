@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import av
+from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from restore.io.lossless import is_16_bit
+from restore.io.chapters import moved_chapters
+from restore.io.containers import is_quicktime
 from restore.io.output import CONTAINERS
-from restore.io.parts import open_head
+from restore.io.parts import cover_of, open_head
 from restore.io.reader import packets_of
+from restore.io.sound import SoundTarget, sound_targets
 from restore.io.source import AudioStream, OtherKind, OtherStream, Source
-from restore.io.trial import TRIAL_PACKETS, TrialResult, copy_packet, try_copy
+from restore.io.subtitles import TEXT_CODECS, subtitle_target, what_is_lost
+from restore.io.trial import (
+    TRIAL_PACKETS,
+    TrialResult,
+    copy_packet,
+    try_container,
+    try_copy,
+    try_sound,
+    try_subtitles,
+)
 from restore.video import VideoFormat
 
 SCAN_PACKETS = 20_000
@@ -45,7 +56,13 @@ class StreamAction:
     skip: int = 0
     """Leading packets that are left out: the decoder refuses them."""
     extra: int = 0
-    """Samples that the copy plays before those of the source (its encoder's delay)."""
+    """Samples that the output plays before those of the source (its encoder's delay)."""
+    target: SoundTarget | None = None
+    """Of converted sound."""
+    shown_as: str = ""
+    """The codec that a reader of the output sees."""
+    lost: tuple[str, ...] = ()
+    """What of its names the container does not keep: 'language', 'title', 'mark as forced'."""
 
 
 class StreamRow(NamedTuple):
@@ -74,10 +91,16 @@ class StreamPlan:
     """Chapters go along."""
     attached: tuple[Attachment, ...] = ()
     """Put behind all streams."""
+    has_chapters: bool = False
+    """The source has some."""
+    lost: tuple[str, ...] = ()
+    """Keys of the source's metadata that the container does not keep."""
 
     def kept(self) -> list[StreamAction]:
-        """In the order in which they follow the video in the output."""
-        return [s for s in self.streams if s.action != "drop"]
+        """In the order in which they follow the video in the output: what a container keeps apart comes
+        last."""
+        kept = [s for s in self.streams if s.action != "drop"]
+        return sorted(kept, key=lambda s: s.kind == "attachment" or s.codec in COVERS)
 
     def lines(self) -> list[str]:
         """For people: one line a stream."""
@@ -104,6 +127,12 @@ class StreamPlan:
         for s in self.streams:
             fate = {"copy": "copied", "convert": f"converted to {s.to}", "drop": "dropped"}
             rows.append(StreamRow(str(s.index), described[s.index], fate[s.action], s.reason))
+        if self.has_chapters:
+            why = "" if self.chapters else f"{self.container} has no chapters; try an .mkv file"
+            rows.append(StreamRow("", "chapters", "copied" if self.chapters else "dropped", why))
+        if self.lost:
+            why = f"{self.container} has no place for them"
+            rows.append(StreamRow("", f"metadata: {', '.join(self.lost)}", "dropped", why))
         return rows
 
 
@@ -126,17 +155,52 @@ def plan_streams(
     """Decide by muxing real packets into `container` ('mkv', 'mp4', 'mov' or FFmpeg's name) and
     decoding them back. Raises InputError when the source can no longer be read."""
     target = CONTAINERS.get(f".{container}", container)
-    wanted = [s.index for s in source.audio] + [s.index for s in source.other]
     with open_head(source) as file:
-        packets = _first_packets(file, wanted)
+        covers = [s.index for s in source.other if is_cover(file.streams[s.index])]
+        wanted = [s.index for s in source.audio]
+        wanted += [s.index for s in source.other if s.index not in covers]
+        packets = _first_packets(file, wanted) | {n: [_cover(source, n)] for n in covers}
+        sounds = [file.streams[s.index] for s in source.audio]
         actions = [
-            _plan_audio(file.streams[s.index], s, packets[s.index], target, audio)
-            for s in source.audio
+            _plan_audio(stream, known, packets[known.index], target, source.start, audio)
+            for known, stream in zip(source.audio, sounds, strict=True)
+            if isinstance(stream, AvAudioStream)
         ]
         actions += [
-            _plan_other(file.streams[s.index], s, packets[s.index], target) for s in source.other
+            _plan_other(file.streams[s.index], s, packets[s.index], target, source.start)
+            for s in source.other
         ]
-    return StreamPlan(target, tuple(sorted(actions, key=lambda a: a.index)))
+    chapters = moved_chapters(source, source.start, None, target)
+    kept = try_container(target, kept_metadata(source), chapters)
+    return StreamPlan(
+        target,
+        tuple(sorted(actions, key=lambda a: a.index)),
+        chapters=kept.chapters,
+        has_chapters=bool(chapters),
+        lost=kept.lost,
+    )
+
+
+_TECHNICAL = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "creation_time"}
+)
+
+
+def kept_metadata(source: Source) -> dict[str, str]:
+    """The container's metadata without what describes the old file itself."""
+    return {k: v for k, v in source.metadata.items() if k.lower() not in _TECHNICAL}
+
+
+def is_cover(stream: Stream) -> bool:
+    """A still picture that stands for the film."""
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
+
+
+def _cover(source: Source, index: int) -> Packet[Any]:
+    packet: Packet[Any] = Packet(cover_of(source, index))
+    packet.pts = packet.dts = 0
+    packet.time_base, packet.is_keyframe = Fraction(1, 1000), True
+    return packet
 
 
 def _first_packets(file: InputContainer, indices: Sequence[int]) -> dict[int, list[Packet[Any]]]:
@@ -154,35 +218,59 @@ def _first_packets(file: InputContainer, indices: Sequence[int]) -> dict[int, li
 
 
 def _plan_audio(
-    stream: Stream,
+    stream: AvAudioStream,
     known: AudioStream,
     packets: Sequence[Packet[Any]],
     container: str,
+    origin: Fraction,
     wish: Literal["copy", "flac", "none"],
 ) -> StreamAction:
-    def act(action: Literal["copy", "convert", "drop"], reason: str, **more: Any) -> StreamAction:
-        to = _lossless_codec(container) if action == "convert" else None
-        return StreamAction(known.index, "audio", known.codec, action, to, reason, **more)
+    def drop(reason: str) -> StreamAction:
+        return StreamAction(known.index, "audio", known.codec, "drop", None, reason)
 
     if wish == "none":
-        return act("drop", 'audio = "none" in [output]')
+        return drop('audio = "none" in [output]')
     if not packets:
-        return act("drop", "it holds no packets")
+        return drop("it holds no packets")
     if stream.codec_context is None:
-        return act("drop", "FFmpeg does not know its codec")
-    tried = try_copy(stream, packets, container)
-    if tried.error is None and wish == "copy":
-        return act("copy", _copy_reason(tried, container), skip=tried.skip, extra=tried.extra)
+        return drop("FFmpeg does not know its codec")
+    why = 'audio = "flac" in [output]'
+    if wish == "copy":
+        tried = try_copy(stream, packets, container, origin)
+        if tried.error is None:
+            reason = _copy_reason(tried, container)
+            return _kept(known, "audio", "copy", None, reason, tried)
+        why = f"{container} cannot hold {known.codec} ({tried.error})"
     sample_format = _decodable(stream, packets)
     if sample_format is None:
-        return act("drop", "nothing in it can be decoded")
-    bits = "16" if is_16_bit(sample_format) else "24"
-    why = (
-        'audio = "flac" in [output]'
-        if wish == "flac"
-        else f"{container} cannot hold {known.codec} ({tried.error})"
+        return drop("nothing in it can be decoded")
+    refused = "no codec for it"
+    for target in sound_targets(container, known.rate, known.channels, sample_format):
+        tried = try_sound(stream, packets, container, origin, target)
+        if tried.error is None:
+            reason = f"{why}; {target.text(known.rate, known.channels)}"
+            action = _kept(known, "audio", "convert", target.codec, reason, tried)
+            return replace(action, target=target)
+        refused = f"{target.codec}: {tried.error}"
+    return drop(f"{why}, nor what it could be converted to ({refused}); try an .mkv file")
+
+
+def _kept(
+    known: AudioStream | OtherStream,
+    kind: Literal["audio"] | OtherKind,
+    action: Literal["copy", "convert"],
+    to: str | None,
+    reason: str,
+    tried: TrialResult,
+) -> StreamAction:
+    """A stream that goes along, as it was tried."""
+    if tried.lost:
+        reason += f"; its {', '.join(tried.lost)} cannot be kept"
+    return StreamAction(
+        *(known.index, kind, known.codec, action, to, reason, tried.skip, tried.extra),
+        shown_as=tried.shown_as,
+        lost=tried.lost,
     )
-    return act("convert", f"{why}; lossless, {bits} bits")
 
 
 def _copy_reason(tried: TrialResult, container: str) -> str:
@@ -210,30 +298,30 @@ def _decodable(stream: Stream, packets: Sequence[Packet[Any]]) -> str | None:
     return None
 
 
-@cache
-def _lossless_codec(container: str) -> str:
-    """FLAC, or what the container has instead (QuickTime: ALAC)."""
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as out:
-            out.add_stream("flac", rate=48000)
-            out.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return "alac"
-    return "flac"
-
-
 def _plan_other(
-    stream: Stream, known: OtherStream, packets: Sequence[Packet[Any]], container: str
+    stream: Stream,
+    known: OtherStream,
+    packets: Sequence[Packet[Any]],
+    container: str,
+    origin: Fraction,
 ) -> StreamAction:
-    def act(action: Literal["copy", "drop"], reason: str) -> StreamAction:
-        return StreamAction(known.index, known.kind, known.codec, action, None, reason)
+    def drop(reason: str) -> StreamAction:
+        return StreamAction(known.index, known.kind, known.codec, "drop", None, reason)
 
-    if known.kind == "video" and stream.disposition & Disposition.attached_pic:
+    if is_cover(stream):
         if container == "matroska" and known.codec in COVERS:
-            return act("copy", "a cover picture, as an attachment")
-        return act("drop", f"a cover picture is not carried to {container}; try an .mkv file")
-    tried = try_copy(stream, packets, container)
+            reason = "a cover picture, as an attachment"
+            return StreamAction(known.index, "video", known.codec, "copy", None, reason)
+        if not is_quicktime(container):
+            return drop(f"a cover picture is not carried to {container}; try an .mkv file")
+    tried = try_copy(stream, packets, container, origin)
     if tried.error is None:
-        return act("copy", "as it is")
-    advice = "" if container == "matroska" else "; try an .mkv file"
-    return act("drop", f"{container} cannot hold it ({tried.error}){advice}")
+        return _kept(known, known.kind, "copy", None, "as it is", tried)
+    why = f"{container} cannot hold it ({tried.error})"
+    encoder = subtitle_target(container)
+    if known.codec in TEXT_CODECS and encoder is not None:
+        converted = try_subtitles(stream, packets, container, origin, encoder)
+        if converted.error is None:
+            reason = f"{why}; {what_is_lost(known.codec)}"
+            return _kept(known, known.kind, "convert", encoder, reason, converted)
+    return drop(why + ("" if container == "matroska" else "; try an .mkv file"))

@@ -16,9 +16,11 @@ from av.video.stream import VideoStream
 
 from restore.errors import OutputError
 from restore.io.chapters import Chapter, moved_chapters
-from restore.io.lossless import SoundCount, cut_samples, sound_of
+from restore.io.containers import LEAD, is_quicktime
+from restore.io.names import lost_names
 from restore.io.parts import OpenPart, open_head, open_parts
-from restore.io.reader import begins_inside, open_input
+from restore.io.reader import begins_inside, codec_name, open_input
+from restore.io.sound import SoundCount, cut_samples, sound_of
 from restore.io.source import Source, Span
 from restore.io.streams import StreamAction, StreamPlan
 from restore.video import VideoFormat
@@ -68,23 +70,25 @@ def verify(
     millisecond, every sample counted. Raises OutputError with every mismatch."""
     problems: list[str] = []
     origin = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span)
-    origin_ms = origin * 1000
+    zero_ms = (origin - LEAD.get(plan.container, Fraction(0))) * 1000
     with open_input(out) as file:
         with open_head(source) as old:
             _check_streams(file, old, plan, problems)
-        wanted_chapters = moved_chapters(source, origin, span) if plan.chapters else []
-        _check_chapters(file, wanted_chapters, problems)
-        times = _video_times(file, fmt, problems)
-    error = _compare_times(times, [Fraction(t) - origin_ms for t in expected_pts_ms], problems)
+        chapters = moved_chapters(source, origin, span, plan.container) if plan.chapters else []
+        _check_chapters(file, chapters, problems)
+        times = _video_times(file, fmt, plan.container == "avi", problems)
+    error = _compare_times(times, [Fraction(t) - zero_ms for t in expected_pts_ms], problems)
     offsets: list[Fraction] = []
     samples: dict[int, int] = {}
     for number, action in enumerate(plan.kept(), start=1):
         if action.kind == "audio":
             with open_input(out) as file:
                 found = _sound_of(OpenPart(file, Fraction(0), {number: number}), number)
-            wanted = _wanted_sound(source, plan, action, origin_ms, span)
+            wanted = _wanted_sound(source, plan, action, zero_ms, span)
             samples[number] = found[1]
-            offsets += _compare_sound(number, found, wanted, problems)
+            exact = action.target is not None and action.target.bits
+            slack = 0 if exact else _CODED_FRAMES
+            offsets += _compare_sound(number, found, wanted, slack, problems)
     if problems:
         raise OutputError("\n".join(f"{out}: {p}" for p in problems))
     return VerifyReport(len(times), error, max(offsets, default=None), samples)
@@ -95,7 +99,7 @@ def _check_streams(
 ) -> None:
     """Each stream of the plan at its place, of the right codec, named and marked as in the source."""
     kept = plan.kept()
-    found = [s for s in file.streams if not _is_chapter_track(s, plan)]
+    found = [s for s in file.streams if not _is_own_track(s, plan)]
     count = 1 + len(kept) + len(plan.attached)
     if len(found) != count:
         problems.append(f"expected {count} streams, found {len(found)}")
@@ -105,28 +109,20 @@ def _check_streams(
         if stream.type != known.type and not known.disposition & Disposition.attached_pic:
             problems.append(f"stream {number}: expected {known.type}, found {stream.type}")
             continue
-        if (known.language or "und") != (stream.language or "und"):
+        # MP4 says the same of MP2 and MP3; which it is, a reader guesses from the packets.
+        codecs = {action.shown_as, action.to or action.codec}
+        if action.shown_as and codec_name(stream) not in codecs:
             problems.append(
-                f"stream {number}: expected the language {known.language}, found {stream.language}"
+                f"stream {number}: expected {action.shown_as}, found {codec_name(stream)}"
             )
-        uses = _USES
-        if not any(
-            o.disposition & Disposition.default for o in old.streams if o.type == known.type
-        ):
-            uses = uses & ~Disposition.default  # some containers then mark the first
-        if known.disposition & uses != stream.disposition & uses:
-            problems.append(
-                f"stream {number}: expected the disposition {known.disposition & uses!r}, "
-                f"found {stream.disposition & uses!r}"
-            )
+        for name in set(lost_names(known, stream)) - set(action.lost):
+            problems.append(f"stream {number}: expected its {name} as in the source, it is lost")
 
 
-_USES = Disposition.default | Disposition.forced | Disposition.hearing_impaired
-
-
-def _is_chapter_track(stream: Stream, plan: StreamPlan) -> bool:
-    """MP4 and QuickTime keep chapters in a track of text, which FFmpeg shows beside the chapters."""
-    return plan.container in ("mp4", "mov") and plan.chapters and stream.type == "data"
+def _is_own_track(stream: Stream, plan: StreamPlan) -> bool:
+    """MP4 and QuickTime keep chapters and time code in tracks of their own, which FFmpeg shows as data."""
+    kept = any(s.kind == "data" for s in plan.kept())
+    return is_quicktime(plan.container) and stream.type == "data" and not kept
 
 
 def _check_chapters(file: InputContainer, wanted: Sequence[Chapter], problems: list[str]) -> None:
@@ -143,8 +139,11 @@ def _check_chapters(file: InputContainer, wanted: Sequence[Chapter], problems: l
             )
 
 
-def _video_times(file: InputContainer, fmt: VideoFormat, problems: list[str]) -> list[Fraction]:
-    """Milliseconds of every frame; also what the first says of the picture."""
+def _video_times(
+    file: InputContainer, fmt: VideoFormat, by_slot: bool, problems: list[str]
+) -> list[Fraction]:
+    """Milliseconds of every frame; also what the first says of the picture. `by_slot`: the container has no
+    times of display (AVI), what a demuxer gives for them are guesses; a frame is shown when it is decoded."""
     if not file.streams.video:
         problems.append("expected a video stream, found none")
         return []
@@ -156,7 +155,7 @@ def _video_times(file: InputContainer, fmt: VideoFormat, problems: list[str]) ->
         for frame in file.decode(stream):
             if not times:
                 _check_picture(stream, frame, fmt, problems)
-            times.append((frame.pts or 0) * base)
+            times.append(((frame.dts if by_slot else frame.pts) or 0) * base)
     except av.FFmpegError as error:
         problems.append(f"frame {len(times)} cannot be decoded: {error}")
     return times
@@ -202,6 +201,10 @@ def _compare_times(
     return worst
 
 
+_CODED_FRAMES = 2 * 2048
+"""Samples that a lossy codec may play at the end beyond the source's: not every container says where in the
+last packets the sound ends."""
+
 Sound = tuple[Fraction | None, int]
 """(milliseconds of the first sample, samples per channel)."""
 
@@ -239,21 +242,25 @@ def _wanted_sound(
     source: Source,
     plan: StreamPlan,
     action: StreamAction,
-    origin_ms: Fraction,
+    zero_ms: Fraction,
     span: Span | None,
 ) -> Sound:
     """What the source holds, on the output's clock, silence that is put in included."""
     rate = next(a.rate for a in source.audio if a.index == action.index)
-    if action.action == "copy":
+    target = action.target
+    if target is None:
         start, count = _sound_copied(source, action.index, span)
     else:
         start, count = _sound_converted(source, action.index, span)
+        count, rate = count * target.rate // rate, target.rate
     # A part begins behind the encoder's delay.
-    extra = action.extra if span is None else 0
+    extra = action.extra if span is None or target is not None else 0
     count += extra
     if start is None:
         return None, count
-    start -= origin_ms + Fraction(extra * 1000, rate)
+    start -= zero_ms + Fraction(extra * 1000, rate)
+    if target is not None and target.whole_start:
+        return Fraction(0), count + round(start * rate / 1000)
     if start < 0 and plan.container != "matroska":
         # MP4 hides what lies before 0 by an edit list.
         return Fraction(0), count - round(-start * rate / 1000)
@@ -271,9 +278,11 @@ def _sound_converted(source: Source, index: int, span: Span | None) -> Sound:
     return start, count
 
 
-def _compare_sound(number: int, found: Sound, wanted: Sound, problems: list[str]) -> list[Fraction]:
-    """The change of its start in milliseconds, where both are known."""
-    if found[1] != wanted[1]:
+def _compare_sound(
+    number: int, found: Sound, wanted: Sound, slack: int, problems: list[str]
+) -> list[Fraction]:
+    """The change of its start in milliseconds, where both are known. `slack`: samples there may be more."""
+    if not 0 <= found[1] - wanted[1] <= slack:
         problems.append(f"stream {number}: expected {wanted[1]} samples of sound, found {found[1]}")
     if found[0] is None or wanted[0] is None:
         return []

@@ -23,6 +23,7 @@ from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.join import open_source
 from restore.io.mux import VerifyReport, join, verify
+from restore.io.output import fitted_to
 from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
@@ -155,6 +156,8 @@ def prepare(job: Job) -> Prepared:
         )
     if job.start is not None and job.end is not None and job.end <= job.start:
         raise OutputError("--end: expected a time after --start")
+    spec = replace(job.spec, output=fitted_to(job.spec.output, job.output))
+    job = replace(job, spec=spec)
     source = open_source(job.inputs, job.spec.input)
     formats = job.spec.formats(source.video.format)
     result, processed = job.spec.result(formats[-1]), bool(job.spec.stages)

@@ -17,8 +17,8 @@ from media_clips import make_clip, make_sounding_clip
 
 from restore.errors import InputError, RestoreError
 from restore.io.decode import decode
-from restore.io.lossless import SoundCount, sound_of
 from restore.io.probe import InputOptions, probe
+from restore.io.sound import SoundCount, sound_of
 from restore.io.streams import plan_streams
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="opens are watched with inotify")

@@ -13,8 +13,8 @@ from media_clips import PARTS, ffmpeg, make_part
 from restore.errors import InputError
 from restore.io.decode import DecodeLog, decode
 from restore.io.join import open_source
-from restore.io.lossless import SoundCount, sound_of
 from restore.io.probe import InputOptions, probe
+from restore.io.sound import SoundCount, sound_of
 from restore.io.source import Source
 
 AUTO = InputOptions()

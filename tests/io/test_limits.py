@@ -12,8 +12,8 @@ from media_clips import ffmpeg, make_clip, make_sounding_clip
 from restore.errors import InputError
 from restore.io import reader
 from restore.io.decode import decode
-from restore.io.lossless import SoundCount, sound_of
 from restore.io.probe import MAX_TAGS, InputOptions, Source, probe
+from restore.io.sound import SoundCount, sound_of
 from restore.io.streams import plan_streams
 from restore.io.text import MAX_TEXT
 

@@ -11,8 +11,8 @@ import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
 from restore.io import trial
-from restore.io.lossless import SoundCount, sound_of, timed_samples, to_samples
 from restore.io.probe import InputOptions, Source, probe
+from restore.io.sound import SoundCount, sound_of, timed_samples, to_samples
 from restore.io.streams import plan_streams
 
 
@@ -49,7 +49,8 @@ def test_what_fits_is_copied(tmp_path: Path, container: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "codec"), [("mkv", "flac"), ("mp4", "flac"), ("mov", "alac")]
+    ("container", "codec"),
+    [("mkv", "flac"), ("mp4", "flac"), ("mov", "alac"), ("avi", "pcm_s24le")],
 )
 def test_what_does_not_fit_becomes_lossless(tmp_path: Path, container: str, codec: str) -> None:
     clip = make_sounding_clip(tmp_path / "clip.wmv", "-c:v", "wmv2", "-c:a", "wmav2")
@@ -57,7 +58,17 @@ def test_what_does_not_fit_becomes_lossless(tmp_path: Path, container: str, code
     sound = next(s for s in plan.streams if s.kind == "audio")
     assert (sound.action, sound.to) == ("convert", codec)
     assert "cannot hold wmav2" in sound.reason
-    assert sound.reason.endswith("; lossless, 24 bits")
+    assert "; lossless, 24 bits" in sound.reason
+
+
+@pytest.mark.parametrize(("container", "codec"), [("webm", "opus"), ("ts", "aac")])
+def test_where_nothing_lossless_fits_it_is_said(tmp_path: Path, container: str, codec: str) -> None:
+    """8 kHz, six channels: Opus knows one rate, and both take the layout."""
+    clip = with_sound(tmp_path / "a.mkv", np.zeros((9000, 6), np.int16), "s16le", "pcm_s16le")
+    (sound,) = plan_streams(source_of(clip), container, "copy").streams
+    assert (sound.action, sound.to) == ("convert", codec)
+    assert "; lossy, 960 kbit/s" in sound.reason
+    assert ("resampled from 8000 to 48000 Hz" in sound.reason) == (codec == "opus")
 
 
 def test_what_comes_back_as_other_sound_is_not_copied(
@@ -66,10 +77,10 @@ def test_what_comes_back_as_other_sound_is_not_copied(
     clip = make_sounding_clip(tmp_path / "clip.mpg", "-c:v", "mpeg1video", "-c:a", "mp2")
     other = ["-af", "areverse", "-c:v", "mpeg1video", "-c:a", "mp2"]
     mixed_up = make_sounding_clip(tmp_path / "other.mpg", *other).read_bytes()
-    monkeypatch.setattr(trial, "_muxed", lambda *_: io.BytesIO(mixed_up))
+    monkeypatch.setattr(trial, "_muxed", lambda *_: av.open(io.BytesIO(mixed_up)))
     (sound,) = plan_streams(source_of(clip), "mkv", "copy").streams
-    assert (sound.action, sound.to) == ("convert", "flac")
-    assert "other sound comes out when it is read back" in sound.reason
+    assert sound.action == "drop"  # FLAC comes back as it, too
+    assert sound.reason.count("other sound comes out when it is read back") == 2
 
 
 def test_wishes_are_kept(tmp_path: Path) -> None:
@@ -89,10 +100,15 @@ def test_subtitles_go_where_they_can(tmp_path: Path) -> None:
     full = tmp_path / "b.mkv"
     ffmpeg("-i", clip, "-i", text, "-c", "copy", full)
     assert [s.action for s in plan_streams(source_of(full), "mkv", "copy").streams] == ["copy"]
-    (dropped,) = plan_streams(source_of(full), "mp4", "copy").streams
-    assert dropped.action == "drop"
-    assert dropped.reason.startswith("mp4 cannot hold it")
-    assert dropped.reason.endswith("try an .mkv file")
+    for container, codec in (("mp4", "mov_text"), ("mov", "mov_text"), ("webm", "webvtt")):
+        (converted,) = plan_streams(source_of(full), container, "copy").streams
+        assert (converted.action, converted.to) == ("convert", codec)
+        assert converted.reason.endswith("the text and its simple styles stay")
+    for container in ("avi", "ts"):
+        (dropped,) = plan_streams(source_of(full), container, "copy").streams
+        assert dropped.action == "drop"
+        assert "cannot hold it" in dropped.reason
+        assert dropped.reason.endswith("try an .mkv file")
 
 
 # Samples -------------------------------------------------------------------------------------------

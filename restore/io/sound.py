@@ -1,4 +1,4 @@
-"""Decoded sound to lossless packets, sample by sample.
+"""Decoded sound to packets of another codec, sample by sample; lossless wherever the container has such a codec.
 
 Float samples are rounded to the nearest of 24 bits here (libswresample would truncate); integers are kept
 as they are. Time follows the sample count: containers round each packet's time, so cook's, for example,
@@ -30,7 +30,7 @@ MAX_GAP = Fraction(40, 1000)
 MAX_SILENCE = Fraction(3600)
 """Seconds; a longer gap is a broken clock, and the count goes on."""
 
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 Samples = npt.NDArray[np.int32]
 """(n, channels), full scale in the top of 32 bits."""
@@ -208,17 +208,90 @@ def cut_samples(
             yield begin + Fraction(low, rate), samples[low : max(high, 0)]
 
 
-def open_lossless(codec: AudioCodecContext, rate: int, channels: int, sample_format: str) -> None:
-    """Set up and open a FLAC or ALAC encoder for samples decoded as `sample_format`."""
-    planar = "p" if codec.name == "alac" else ""
-    short = is_16_bit(sample_format)
-    codec.format = ("s16" if short else "s32") + planar
-    codec.sample_rate = rate
-    codec.layout = _LAYOUTS.get(channels, f"{channels} channels")
-    codec.time_base = Fraction(1, rate)
+@dataclass(frozen=True, slots=True)
+class SoundTarget:
+    """What a sound stream is converted to."""
+
+    encoder: str
+    rate: int
+    """Samples per second."""
+    layout: str
+    """FFmpeg's name of the channel layout."""
+    bits: int
+    """16 or 24; 0: a lossy codec."""
+    bit_rate: int = 0
+    """Bits per second of a lossy codec."""
+    whole_start: bool = False
+    """Silence leads up to the first sample: the container knows no start but 0."""
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of what comes out."""
+        return self.encoder.removeprefix("lib")
+
+    def text(self, rate: int, channels: int) -> str:
+        """For people; `rate` and `channels` are the source's."""
+        said = (
+            f"lossless, {self.bits} bits" if self.bits else f"lossy, {self.bit_rate // 1000} kbit/s"
+        )
+        if self.rate != rate:
+            said += f", resampled from {rate} to {self.rate} Hz"
+        if self.layout == "stereo" and channels > 2:
+            said += f", {channels} channels mixed down to stereo"
+        if self.whole_start:
+            said += ", led by silence where it begins later"
+        return said
+
+
+_LOSSLESS = {
+    "matroska": ("flac",),
+    "mp4": ("flac", "alac"),
+    "mov": ("alac",),
+    "avi": ("pcm_s16le", "pcm_s24le"),
+    "mpegts": (),
+    "webm": (),
+}
+"""Encoders to try, by container."""
+_LOSSY = {"mpegts": ("aac",), "webm": ("libopus",)}
+_LOSSY_BIT_RATE = 160_000
+"""A channel: beyond what listening tests tell from the original, for each of the lossy encoders."""
+
+
+def sound_targets(
+    container: str, rate: int, channels: int, sample_format: str
+) -> list[SoundTarget]:
+    """What to try for a stream that `container` does not take as it is, best first."""
+    bits = 16 if is_16_bit(sample_format) else 24
+    layout = LAYOUTS.get(channels, f"{channels} channels")
+    targets = [
+        SoundTarget(name, rate, layout, bits, whole_start=container == "avi")
+        for name in _LOSSLESS.get(container, ("flac",))
+        if not name.startswith("pcm") or f"s{bits}" in name
+    ]
+    for name in _LOSSY.get(container, ()):
+        taken = sorted(av.Codec(name, "w").audio_rates or (rate,))
+        # Opus itself always works at 48 kHz.
+        nearest = (
+            taken[-1] if name == "libopus" else next((r for r in taken if r >= rate), taken[-1])
+        )
+        targets.append(SoundTarget(name, nearest, layout, 0, _LOSSY_BIT_RATE * channels))
+        if channels > 2:
+            targets.append(SoundTarget(name, nearest, "stereo", 0, _LOSSY_BIT_RATE * 2))
+    return targets
+
+
+def open_sound(codec: AudioCodecContext, target: SoundTarget) -> None:
+    """Set up and open the encoder `target` names."""
+    taken = [f.name for f in codec.codec.audio_formats or ()]
+    wanted = {16: ("s16", "s16p"), 24: ("s32", "s32p"), 0: ("flt", "fltp")}[target.bits]
+    codec.format = next((name for name in wanted if name in taken), taken[0])
+    codec.sample_rate, codec.layout = target.rate, target.layout
+    codec.time_base = Fraction(1, target.rate)
     codec.options = {"flags": "+bitexact"}
-    if not short:
+    if target.bits == 24 and not target.encoder.startswith("pcm"):
         codec.options["bits_per_raw_sample"] = "24"
+    if target.bit_rate:
+        codec.bit_rate = target.bit_rate
     codec.open()
 
 
@@ -226,9 +299,12 @@ def encode_samples(
     codec: AudioCodecContext,
     timed: Iterable[tuple[Fraction | None, Samples]],
     origin: Fraction,
+    rate: int,
+    whole_start: bool = False,
 ) -> Iterator[Packet[AudioStream]]:
-    """Packets in 1 / rate, sample 0 at the stream's start less `origin` seconds."""
-    rate, size = codec.sample_rate, codec.frame_size or 4096
+    """Packets in 1 / codec.sample_rate, sample 0 at the stream's start less `origin` seconds; `rate` is that of
+    the samples. With `whole_start`, silence from 0 on leads."""
+    size = codec.frame_size or 4096
     held: list[Samples] = []
     first: int | None = None
     done = 0
@@ -244,6 +320,9 @@ def encode_samples(
     for start, samples in timed:
         if first is None:
             first = 0 if start is None else round((start - origin) * rate)
+            if whole_start and first > 0:
+                held += _silence(first, rate, samples.shape[1])
+                first = 0
         held.append(samples)
         if sum(map(len, held)) < size:
             continue
@@ -259,8 +338,11 @@ def encode_samples(
 
 
 def _frame(codec: AudioCodecContext, block: Samples) -> av.AudioFrame:
+    """In the encoder's own format where that holds integers; else it converts."""
+    name = codec.format.name if codec.format.name.startswith(("s16", "s32")) else "s32"
     data: npt.NDArray[np.int32] | npt.NDArray[np.int16] = block
-    if codec.format.name.startswith("s16"):
+    if name.startswith("s16"):
         data = (block >> 16).astype(np.int16)
-    packed = data.T.copy() if codec.format.is_planar else data.reshape(1, -1)
-    return av.AudioFrame.from_ndarray(packed, format=codec.format.name, layout=codec.layout.name)
+    packed = data.T.copy() if name.endswith("p") else data.reshape(1, -1)
+    layout = LAYOUTS.get(block.shape[1], codec.layout.name)
+    return av.AudioFrame.from_ndarray(packed, format=name, layout=layout)
