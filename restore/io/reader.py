@@ -33,6 +33,8 @@ MAX_PIXELS = 1 << 26
 OPEN_SECONDS = 120
 """For opening: a tape library or a disk that must wake up needs some, an index that leads in circles all."""
 _DEMUX_RETRIES = 8
+_HELD_FRAMES = 64
+"""More than any decoder holds back: one that goes on refusing to be flushed is left alone."""
 
 _NOT_VIDEO = frozenset({"tty", "data", "ffmetadata", "bin", "adf", "idf", "xbin", "svg_pipe"})
 """Demuxers that make pictures of text or of anything."""
@@ -141,7 +143,7 @@ def frames_of(
             yield from context.decode(packet)
         except av.FFmpegError as error:
             report("packet", packet.pts if packet.pts is not None else packet.dts, _reason(error))
-    while True:
+    for _ in range(_HELD_FRAMES):
         try:
             yield from context.decode(None)
         except av.EOFError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from typing import Any
 
@@ -28,7 +29,7 @@ from restore.io.source import Source, Span
 MAX_GAP = Fraction(40, 1000)
 """Seconds the stamps may run ahead of the sample count."""
 MAX_SILENCE = Fraction(3600)
-"""Seconds; a longer gap is a broken clock, and the count goes on."""
+"""Seconds in all, beyond as much as there is sound; what goes further is a broken clock, and the count goes on."""
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -128,12 +129,14 @@ def to_samples(frame: av.AudioFrame, count: SoundCount) -> Samples:
         return (samples.astype(np.int32) - 128) << 24
     if name == "s16":
         return samples.astype(np.int32) << 16
-    if name == "s32":
+    if name in ("s32", "s64"):
         whole = samples.astype(np.int64)
-        count.inexact += int(np.count_nonzero(whole & 0xFF))
-        top = (whole + 128) >> 8
+        spare = 8 if name == "s32" else 40
+        count.inexact += int(np.count_nonzero(whole & ((1 << spare) - 1)))
+        top = ((whole >> (spare - 1)) + 1) >> 1
     else:
-        top = np.rint(samples.astype(np.float64) * (1 << 23)).astype(np.int64)
+        # A decoder of damaged packets may give infinities, and values that are no numbers.
+        top = np.rint(np.nan_to_num(samples.astype(np.float64), posinf=2, neginf=-2) * (1 << 23))
     legal = np.clip(top, -(1 << 23), (1 << 23) - 1)
     count.clipped += int(np.count_nonzero(legal != top))
     shifted: Samples = legal.astype(np.int32) << 8
@@ -146,7 +149,7 @@ def timed_samples(
     """(seconds or None, samples) without gaps of more than MAX_GAP. The seconds are the stream's start;
     while no frame has a time, None. A gap is real where the frame after it agrees."""
     start: Fraction | None = None
-    written = 0
+    written = filled = 0
     # A broken header can make a packet look like another stream's: its sound is not taken.
     wanted = (f for f in frames if (f.sample_rate, f.layout.nb_channels) == (rate, channels))
     for frame, following in _with_next(wanted):
@@ -159,9 +162,11 @@ def timed_samples(
                 after = _time(following)
                 if after is not None:
                     gap = min(gap, after - start - Fraction(written + frame.samples, rate))
-            if MAX_GAP < gap < MAX_SILENCE and following is not None:
+            room = MAX_SILENCE + Fraction(written - 2 * filled, rate)
+            if MAX_GAP < gap < room and following is not None:
                 for silence in _silence(round(gap * rate), rate, channels):
                     count.silence += len(silence)
+                    filled += len(silence)
                     written += len(silence)
                     yield start, silence
         samples = to_samples(frame, count)
@@ -303,7 +308,8 @@ def encode_samples(
     whole_start: bool = False,
 ) -> Iterator[Packet[AudioStream]]:
     """Packets in 1 / codec.sample_rate, sample 0 at the stream's start less `origin` seconds; `rate` is that of
-    the samples. With `whole_start`, silence from 0 on leads."""
+    the samples. With `whole_start`, silence from 0 on leads, MAX_SILENCE at most. Raises ValueError: it would be
+    more."""
     size = codec.frame_size or 4096
     held: list[Samples] = []
     first: int | None = None
@@ -318,19 +324,23 @@ def encode_samples(
         yield from codec.encode(frame)
 
     for start, samples in timed:
+        lead: Iterator[Samples] = iter(())
         if first is None:
             first = 0 if start is None else round((start - origin) * rate)
             if whole_start and first > 0:
-                held += _silence(first, rate, samples.shape[1])
+                if first > MAX_SILENCE * rate:
+                    raise ValueError(f"it begins {first // rate} s late, and would need silence")
+                lead = _silence(first, rate, samples.shape[1])
                 first = 0
-        held.append(samples)
-        if sum(map(len, held)) < size:
-            continue
-        together = np.concatenate(held)
-        whole = len(together) // size * size
-        for at in range(0, whole, size):
-            yield from emit(together[at : at + size])
-        held = [together[whole:]]
+        for part in chain(lead, [samples]):
+            held.append(part)
+            if sum(map(len, held)) < size:
+                continue
+            together = np.concatenate(held)
+            whole = len(together) // size * size
+            for at in range(0, whole, size):
+                yield from emit(together[at : at + size])
+            held = [together[whole:]]
     rest = np.concatenate(held) if held else np.zeros((0, 1), np.int32)
     if len(rest):
         yield from emit(rest)

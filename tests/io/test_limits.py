@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import struct
 import time
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
+import numpy as np
 import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
 from restore.errors import InputError
 from restore.io import reader
+from restore.io import sound as sound_module
 from restore.io.decode import decode
 from restore.io.probe import MAX_TAGS, InputOptions, Source, probe
-from restore.io.sound import SoundCount, sound_of
+from restore.io.sound import SoundCount, sound_of, timed_samples, to_samples
 from restore.io.streams import plan_streams
 from restore.io.text import MAX_TEXT
 
@@ -129,3 +134,81 @@ def test_sound_of_no_known_codec_is_left_out(tmp_path: Path) -> None:
     assert list(sound_of(source, 1, SoundCount())) == []
     (action,) = plan_streams(source, "mkv", "copy").streams
     assert (action.action, action.reason) == ("drop", "FFmpeg does not know its codec")
+
+
+def wave(clip: Path, target: Path, rate: int, channels: int) -> Path:
+    """A copy of an AVI file with 16-bit sound whose header claims another rate and more channels."""
+    data = bytearray(clip.read_bytes())
+    header = data.index(b"strf", data.index(b"auds")) + 8
+    claims = struct.pack("<HIIH", channels, rate, min(rate * channels * 2, 2**32 - 1), 2 * channels)
+    data[header + 2 : header + 14] = claims
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(0x7FFFFFFF, 2), (44100, 9), (44100, 255)])
+def test_sound_that_no_lossless_encoder_takes_is_left_out_before_the_render(
+    tmp_path: Path, rate: int, channels: int
+) -> None:
+    clip = make_sounding_clip(tmp_path / "clip.avi", "-c:v", "mpeg4", "-c:a", "pcm_s16le")
+    source = look(wave(clip, tmp_path / "odd.avi", rate, channels))
+    (action,) = plan_streams(source, "mkv", "flac").streams
+    assert (action.action, action.to) == ("drop", None)
+    assert "nor what it could be converted to (flac: Invalid argument" in action.reason
+    (action,) = plan_streams(source, "mkv", "copy").streams
+    assert action.action == "copy"
+
+
+def sound(values: list[float], pts: int, rate: int = 8000) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.array([values], np.float32), "fltp", "mono")
+    frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1)
+    return frame
+
+
+def test_silence_is_not_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each packet an hour less a second after the one before it, and each of those gaps confirmed."""
+    monkeypatch.setattr(sound_module, "MAX_SILENCE", Fraction(36))
+    frames = [sound([0.5] * 8, 35 * (n // 2)) for n in range(40)]
+    count = SoundCount()
+    total = sum(len(s) for _, s in timed_samples(frames, 8000, 1, count))
+    assert total == 40 * 8 + count.silence
+    assert 34 * 8000 < count.silence <= 36 * 8000 + 40 * 8
+
+
+def test_avi_gets_no_hours_of_silence(tmp_path: Path) -> None:
+    """Its sound begins with its picture: what begins later is led by silence."""
+    late = tmp_path / "late.mkv"
+    clip = make_clip(tmp_path / "clip.mkv", "-c:v", "mpeg4", seconds=0.2)
+    tone = ["-itsoffset", "90000", "-f", "lavfi", "-i", "sine=duration=0.2"]
+    ffmpeg("-v", "error", "-i", clip, *tone, "-c:v", "copy", "-c:a", "libopus", late)
+    (action,) = plan_streams(look(late), "avi", "flac").streams
+    assert action.action == "drop"
+    assert "late, and would need silence" in action.reason
+
+
+def test_what_is_no_number_is_silence() -> None:
+    count = SoundCount()
+    values = [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 0.25]
+    found = to_samples(sound(values, 0), count)
+    top = ((1 << 23) - 1) << 8
+    assert found[:, 0].tolist() == [0, top, -(1 << 31), top, -(1 << 31), 1 << 29]
+    assert count.clipped == 4
+
+
+class Stubborn:
+    """A decoder that refuses to be flushed, for ever."""
+
+    def __init__(self) -> None:
+        self.thread_count, self.options, self.refused = 1, dict[str, str](), 0
+
+    def decode(self, _: object) -> list[av.VideoFrame]:
+        self.refused += 1
+        raise av.InvalidDataError(1, "no")
+
+
+def test_a_decoder_that_is_never_flushed_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Stubborn()
+    monkeypatch.setattr(reader, "packets_of", lambda *_: iter(()))
+    stream = SimpleNamespace(codec_context=decoder)
+    assert list(reader.frames_of(None, stream, lambda *_: None)) == []  # type: ignore[arg-type]
+    assert 0 < decoder.refused < 1000
