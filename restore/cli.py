@@ -90,6 +90,7 @@ def run(
     An interrupted run leaves its finished segments in OUTPUT.parts; the same command resumes it and gives
     the same file, byte for byte.
     """
+    from restore.io.formats import conversions
     from restore.pipeline import find_pipeline, read_pipeline
     from restore.run import local
 
@@ -110,6 +111,8 @@ def run(
     for note in prepared.source.notes:
         display.detail(note)
     out.print(_stream_table(prepared.streams, prepared.source, spec.output.codec, prepared.output))
+    for line in conversions(spec.output, prepared.formats[-1], prepared.output):
+        display.note(line)
     if not spec.stages:
         display.note(f"{spec.name} has no stages: the picture is only encoded again")
     try:
@@ -137,6 +140,7 @@ def check(
 ) -> None:
     """Show every problem of a pipeline file, and what it would make of INPUT. Renders nothing."""
     from restore.io.encode import check_output, encoded_format
+    from restore.io.formats import conversions
     from restore.io.join import open_source
     from restore.io.output import fitted_to
     from restore.io.streams import plan_streams
@@ -166,6 +170,8 @@ def check(
         table.add_row(entry.kind, *_format_cells(fmt))
     table.add_row(spec.output.codec, *_format_cells(result))
     out.print(table)
+    for line in conversions(spec.output, formats[-1], result):
+        out.print(f"note: {line}", markup=False)
     container = target.suffix.removeprefix(".")
     plan = plan_streams(source, container, spec.output.audio)
     out.print(_stream_table(plan, source, spec.output.codec, result))

@@ -100,10 +100,13 @@ class ColorInfo:
     """None: the stream does not say, or chroma is not subsampled."""
 
     def resolve(self, height: int, frame_rate: Fraction | None, siting: Siting) -> ColorInfo:
-        """Unknown tags filled by one rule: up to 576 lines BT.601 (625-line tags when the height is 288 or
+        """Unknown tags filled by one rule: BT.2020 with a PQ or HLG transfer; else up to 576 lines BT.601 (625-line tags when the height is 288 or
         576, or the rate is a multiple of 25; else 525-line), above that BT.709; limited range; `siting` as
         the codec defines it. The three tags follow each other only where they are unknown."""
-        if height > 576:
+        transfer: Transfer
+        if self.transfer in (Transfer.PQ, Transfer.HLG):
+            matrix, primaries, transfer = Matrix.BT2020_NCL, Primaries.BT2020, self.transfer
+        elif height > 576:
             matrix, primaries, transfer = Matrix.BT709, Primaries.BT709, Transfer.BT709
         elif height in (288, 576) or (frame_rate is not None and _is_pal(frame_rate)):
             # H.273 lists 625-line material as BT.470 B/G primaries with the BT.601 (SMPTE 170M) curve.

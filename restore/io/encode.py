@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -13,7 +14,7 @@ from av.video.stream import VideoStream
 
 from restore.errors import OutputError
 from restore.io.check import check_output
-from restore.io.encoder import configure, open_encoder, refused
+from restore.io.encoder import NOMINAL_RATE, NUMBERED, configure, open_encoder, refused
 from restore.io.formats import encoded_format, encoder_pixel_format
 from restore.io.output import OutputOptions, container_of
 from restore.io.pixels import from_planes
@@ -47,6 +48,8 @@ class SegmentEncoder:
         self._stream: VideoStream | None = None
         self._start = 0
         self._last: int | None = None
+        self._times: list[int] = []
+        """By frame number, for encoders of NUMBERED."""
 
     @property
     def format(self) -> VideoFormat:
@@ -64,7 +67,7 @@ class SegmentEncoder:
             if self._last is not None and info.pts <= self._last:
                 raise ValueError(f"frame {info.index}: pts {info.pts} after {self._last}")
             self._last = info.pts
-            frame.pts, frame.time_base = info.pts - self._start, self._format.time_base
+            frame.pts, frame.time_base = self._stamp(info.pts - self._start)
             self._mux(stream.codec_context.encode(frame))
 
     def close(self) -> None:
@@ -100,6 +103,20 @@ class SegmentEncoder:
         else:
             self.abort()
 
+    def _stamp(self, pts: int) -> tuple[int, Fraction]:
+        """Time for the encoder of a frame at `pts`."""
+        if self._options.codec not in NUMBERED:
+            return pts, self._format.time_base
+        self._times.append(pts)
+        return len(self._times) - 1, 1 / NOMINAL_RATE
+
+    def _restamp(self, packet: Packet[VideoStream]) -> None:
+        """Give a packet of a numbered frame its time back. Decode times before the first are a tick apart."""
+        times, pts, dts = self._times, packet.pts or 0, packet.dts or 0
+        packet.pts = times[pts]
+        packet.dts = times[dts] if dts >= 0 else times[0] + dts
+        packet.duration, packet.time_base = 0, self._format.time_base
+
     def _check(self, batch: FrameBatch) -> None:
         got, want = batch.format, self._format
         mine = (want.width, want.height, want.depth, want.chroma)
@@ -128,6 +145,9 @@ class SegmentEncoder:
         if self._container is None:
             raise ValueError("the segment is closed")
         try:
+            if self._options.codec in NUMBERED:
+                for packet in packets:
+                    self._restamp(packet)
             self._container.mux(packets)
         except (av.FFmpegError, OSError) as error:
             raise OutputError(

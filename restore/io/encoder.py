@@ -47,6 +47,10 @@ _RATE_KEYS = frozenset({"b", "crf", "qp", "cq", "cqp", "rc", "lossless", "global
 """Options that choose a rate or a quality themselves."""
 
 
+NUMBERED = frozenset({"mpeg2video", "mpeg1video"})
+"""Encoders that know a few frame rates and no other time: they get the frames' numbers at the nominal rate."""
+
+
 NOMINAL_RATE = Fraction(25)
 """Frames per second an encoder plans for. Times are the packets' own; without it SVT-AV1 takes the time
 base for the rate and refuses milliseconds."""
@@ -77,6 +81,10 @@ def _quality(options: OutputOptions) -> dict[str, str]:
     if "crf" in private_options(codec):
         # SVT-AV1 counts in whole steps.
         return {"crf": whole if codec == "libsvtav1" else f"{options.crf:g}"}
+    if codec in NUMBERED:
+        # Its quantiser runs from 1 to 31; 2 looks like crf 18, and both double every six steps of crf.
+        step = min(31.0, max(1.0, 2 ** ((options.crf - 12) / 6)))
+        return {"flags": "+qscale", "global_quality": str(round(118 * step))}
     return {}
 
 
@@ -102,8 +110,8 @@ def _manner(options: OutputOptions, fmt: VideoFormat, threads: int) -> dict[str,
     if codec == "prores_ks":
         profile = "4444" if fmt.chroma is Chroma.C444 else "hq"
         return {"profile": profile, "vendor": "apl0"}  # the name that editing programs expect
-    if codec in ("mpeg2video", "mpeg1video"):
-        return {"seq_disp_ext": "1"} if codec == "mpeg2video" else {}
+    if codec == "mpeg2video":
+        return {"seq_disp_ext": "always", "bf": "2", "g": "12"}
     return {"preset": options.preset} if "preset" in private_options(codec) else {}
 
 
@@ -159,7 +167,7 @@ def configure(
         # It prints to stderr past every logger, and this is its only switch.
         os.environ.setdefault("SVT_LOG", "1")
     context.width, context.height, context.pix_fmt = fmt.width, fmt.height, name
-    context.time_base = fmt.time_base
+    context.time_base = 1 / NOMINAL_RATE if options.codec in NUMBERED else fmt.time_base
     context.framerate = NOMINAL_RATE
     context.sample_aspect_ratio = fmt.sample_aspect
     context.colorspace = fmt.color.matrix

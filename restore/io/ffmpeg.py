@@ -12,7 +12,10 @@ _DECODERS = {
     "Microsoft": ("msmpeg4v2", "msmpeg4", "wmv2", "vc1", "wmav2"),
     "Flash": ("flv", "vp6f"),
 }
-_ENCODERS = ("libx264", "libx265", "libsvtav1", "ffv1", "flac", "alac")
+_ENCODERS = (
+    *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
+    *("flac", "alac"),
+)
 
 
 def ffmpeg_binary() -> str | None:

@@ -138,6 +138,39 @@ def _size_fits(codec: str, chroma: Chroma | None, fmt: VideoFormat) -> bool:
     return fmt.width % (1 << across) == 0 and fmt.height % (1 << down) == 0
 
 
+_SAMPLING = {
+    None: "grey",
+    Chroma.C420: "4:2:0",
+    Chroma.C422: "4:2:2",
+    Chroma.C444: "4:4:4",
+    Chroma.C440: "4:4:0",
+    Chroma.C411: "4:1:1",
+    Chroma.C410: "4:1:0",
+}
+
+
+def conversions(options: OutputOptions, fmt: VideoFormat, target: VideoFormat) -> list[str]:
+    """What an encoder's format changes of the samples of a chain that ends in `fmt`, for people."""
+    said = []
+    rgb = target.color.matrix is Matrix.RGB
+    if fmt.rgb_depth is not None and not rgb:
+        said.append(
+            f"R, G, B is written as Y, Cb, Cr {_SAMPLING[target.chroma]} of {target.depth} bits; "
+            f'codec = "ffv1" keeps it'
+        )
+    elif fmt.chroma is None and target.chroma is not None:
+        said.append(f"grey is written with neutral chroma, {_SAMPLING[target.chroma]}")
+    elif fmt.chroma is not target.chroma:
+        said.append(f"chroma {_SAMPLING[fmt.chroma]} is written as {_SAMPLING[target.chroma]}")
+    depth = fmt.rgb_depth or fmt.depth
+    if target.depth < depth:
+        how = "dithered" if options.dither else "rounded"
+        said.append(f"{depth}-bit samples are {how} to {target.depth} bits")
+    if fmt.color.full_range and not target.color.full_range:
+        said.append(f"full range is written as limited range: {options.codec} can say no other")
+    return said
+
+
 def described(fmt: VideoFormat) -> str:
     return pixel_format_of(fmt) or f"{fmt.depth}-bit"
 

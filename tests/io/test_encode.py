@@ -4,17 +4,30 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from av.codec.context import CodecContext
 from media_clips import PAL, frame_times, make_batch, make_format, stream_lines
 
 from restore.errors import OutputError
 from restore.io.decode import decode
 from restore.io.encode import OutputOptions, SegmentEncoder, check_output, encoded_format
+from restore.io.encoder import KNOWN, configure
+from restore.io.formats import conversions, encoder_pixel_format
+from restore.io.pixels import from_planes, to_planes
 from restore.io.probe import InputOptions, probe
 from restore.video import Chroma, FrameBatch, VideoFormat
 
-FAST = {"libx264": "ultrafast", "libx265": "ultrafast", "libsvtav1": "12", "ffv1": "medium"}
+FAST = {
+    "libx264": "ultrafast",
+    "libx265": "ultrafast",
+    "libsvtav1": "12",
+    "libvpx-vp9": "ultrafast",
+    "ffv1": "medium",
+    "prores_ks": "medium",
+    "mpeg2video": "medium",
+}
 PTS = [7000, 7040, 7080, 7160, 7200, 7233, 7300, 7340]
 
 
@@ -119,6 +132,87 @@ def test_ten_bits_on_request(tmp_path: Path) -> None:
     assert "yuv420p10le(" in stream_lines(tmp_path / "a.nut")[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("libx264", 18, "medium")),
+        ({"codec": "libx265"}, ("libx265", 20, "medium")),
+        ({"codec": "libsvtav1"}, ("libsvtav1", 24, "medium")),
+        ({"codec": "libx265", "crf": 15}, ("libx265", 15, "medium")),
+        ({"use": "preview"}, ("libx264", 23, "veryfast")),
+        ({"use": "preview", "preset": "slow", "crf": 30}, ("libx264", 30, "slow")),
+        ({"use": "archive"}, ("ffv1", 18, "medium")),
+        ({"use": "archive", "codec": "libx265"}, ("libx265", 20, "medium")),
+    ],
+)
+def test_what_is_set_wins_over_what_the_use_sets(
+    given: dict[str, str | int], expected: tuple[str, float, str]
+) -> None:
+    options = OutputOptions.model_validate(given)
+    assert (options.codec, options.crf, options.preset) == expected
+
+
+@pytest.mark.parametrize(
+    ("use", "processed", "depth", "expected"),
+    [
+        ("delivery", True, 8, 8),
+        ("archive", False, 8, 8),
+        ("archive", True, 8, 10),
+        ("archive", True, 12, 12),
+        ("preview", True, 12, 8),
+    ],
+)
+def test_depth_follows_the_use(use: str, processed: bool, depth: int, expected: int) -> None:
+    options = OutputOptions.model_validate({"use": use})
+    assert encoded_format(options, make_format(depth=depth), processed).depth == expected
+
+
+def test_nvenc_gets_its_own_words_and_planes() -> None:
+    """No card is asked: what it would be told, and in which planes."""
+    options = OutputOptions(codec="hevc_nvenc", preset="slower", crf=21)
+    target = encoded_format(options, make_format(depth=10))
+    assert encoder_pixel_format("hevc_nvenc", target) == "p010le"
+    context = CodecContext.create("hevc_nvenc", "w")
+    configure(context, options, target, threads=1)
+    told = {key: context.options[key] for key in ("preset", "rc", "cq", "b")}
+    assert told == {"preset": "p6", "rc": "vbr", "cq": "21", "b": "0"}
+
+
+def test_p010_holds_the_codes_in_the_upper_bits() -> None:
+    fmt = make_format(depth=10)
+    codes = [plane[0, 0].numpy() for plane in make_batch(fmt, [0]).planes]
+    back = from_planes(codes, fmt, "p010le").reformat(format="yuv420p10le")
+    for ours, theirs in zip(codes, to_planes(back, fmt, "yuv420p10le"), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("options", "fmt", "expected"),
+    [
+        (OutputOptions(), make_format(), []),
+        (OutputOptions(), make_format(chroma=None), ["grey is written with neutral chroma, 4:2:0"]),
+        (OutputOptions(), make_format(chroma=Chroma.C411), ["chroma 4:1:1 is written as 4:2:2"]),
+        (OutputOptions(), make_format(depth=12), ["12-bit samples are dithered to 10 bits"]),
+        (
+            OutputOptions(),
+            replace(make_format(chroma=Chroma.C444, depth=16), rgb_depth=8),
+            [
+                'R, G, B is written as Y, Cb, Cr 4:4:4 of 8 bits; codec = "ffv1" keeps it',
+            ],
+        ),
+        (
+            OutputOptions(codec="prores_ks"),
+            replace(make_format(chroma=Chroma.C422), color=replace(PAL, full_range=True)),
+            ["full range is written as limited range: prores_ks can say no other"],
+        ),
+    ],
+)
+def test_what_the_encoder_changes_is_said(
+    options: OutputOptions, fmt: VideoFormat, expected: list[str]
+) -> None:
+    assert conversions(options, fmt, encoded_format(options, fmt)) == expected
+
+
 def test_free_options_reach_the_encoder(tmp_path: Path) -> None:
     sizes = {}
     for crf in ("10", "40"):
@@ -213,6 +307,25 @@ def test_problems_are_found_before_the_render(
     options: OutputOptions, name: str, expected: list[str]
 ) -> None:
     assert check_output(options, FMT, Path(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ("mkv", {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"}),
+        ("mp4", {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1"}),
+        ("mov", {"libx264", "libx265", "prores_ks"}),
+    ],
+)
+def test_the_containers_hold_what_the_documents_say(ending: str, expected: set[str]) -> None:
+    able = {
+        codec
+        for codec in KNOWN
+        if not check_output(
+            OutputOptions(codec=codec, preset="ultrafast"), FMT, Path(f"out.{ending}")
+        )
+    }
+    assert {codec for codec in able if "nvenc" not in codec} == expected
 
 
 def test_odd_sizes_in_an_explicit_format_are_a_problem() -> None:

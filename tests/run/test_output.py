@@ -63,6 +63,7 @@ PAIRS = [
     ("ffv1", "mkv", "yuv420p"),
     ("prores_ks", "mov", "yuv422p10le"),
     ("prores_ks", "mkv", "yuv422p10le"),
+    ("mpeg2video", "mkv", "yuv420p"),
 ]
 
 
@@ -79,8 +80,8 @@ def test_every_pair_says_every_tag(
 ) -> None:
     settings = (f"output.codec={codec}", "output.preset=ultrafast")
     line = video_line(run_empty(clips[range_], f"out.{ending}", *settings))
-    # ProRes knows no full range: the picture is converted and says so.
-    full = range_ == "full" and codec != "prores_ks"
+    # ProRes and MPEG-2 know no full range: the picture is converted and says so.
+    full = range_ == "full" and codec not in ("prores_ks", "mpeg2video")
     name = samples.replace("yuv", "yuvj") if full and "libx26" in codec else samples
     assert re.search(rf"{name}\({'pc' if full else 'tv'}, smpte170m/smpte240m/bt709[,)]", line), (
         line
