@@ -127,7 +127,8 @@ def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | 
             out.mux(context.encode(None))
             wanted = context.codec.canonical_name
         file.seek(0)
-        with av.open(file, "r") as back:
+        # So short a transport stream is not recognised by itself.
+        with av.open(file, "r", format=container) as back:
             return _difference(back, wanted, fmt)
     except IndexError:
         return "no video comes back"

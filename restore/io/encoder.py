@@ -81,7 +81,7 @@ def _quality(options: OutputOptions) -> dict[str, str]:
     if "crf" in private_options(codec):
         # SVT-AV1 counts in whole steps.
         return {"crf": whole if codec == "libsvtav1" else f"{options.crf:g}"}
-    if codec in NUMBERED:
+    if codec in NUMBERED or codec in ("mpeg4", "mjpeg"):
         # Its quantiser runs from 1 to 31; 2 looks like crf 18, and both double every six steps of crf.
         step = min(31.0, max(1.0, 2 ** ((options.crf - 12) / 6)))
         return {"flags": "+qscale", "global_quality": str(round(118 * step))}

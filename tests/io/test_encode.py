@@ -267,8 +267,10 @@ FMT = make_format()
         (OutputOptions(codec="libsvtav1", preset="8"), "OUT.MP4", []),
         (
             OutputOptions(),
-            "out.avi",
-            ["out.avi: expected a name that ends in .mkv, .mp4, .mov, got '.avi'"],
+            "out.wmv",
+            [
+                "out.wmv: expected a name that ends in .mkv, .mp4, .mov, .webm, .avi, .ts, got '.wmv'"
+            ],
         ),
         (
             OutputOptions(codec="libx2644"),
@@ -315,6 +317,9 @@ def test_problems_are_found_before_the_render(
         ("mkv", {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"}),
         ("mp4", {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1"}),
         ("mov", {"libx264", "libx265", "prores_ks"}),
+        ("webm", {"libsvtav1", "libvpx-vp9"}),
+        ("ts", {"libx264", "libx265"}),
+        ("avi", {"libx264", "libsvtav1"}),
     ],
 )
 def test_the_containers_hold_what_the_documents_say(ending: str, expected: set[str]) -> None:

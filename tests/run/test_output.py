@@ -64,6 +64,11 @@ PAIRS = [
     ("prores_ks", "mov", "yuv422p10le"),
     ("prores_ks", "mkv", "yuv422p10le"),
     ("mpeg2video", "mkv", "yuv420p"),
+    ("libvpx-vp9", "webm", "yuv420p"),
+    ("libx264", "ts", "yuv420p"),
+    ("libx265", "ts", "yuv420p"),
+    ("mpeg2video", "ts", "yuv420p"),
+    ("libx264", "avi", "yuv420p"),
 ]
 
 
