@@ -176,7 +176,8 @@ def check(
     plan = plan_streams(source, container, spec.output.audio)
     out.print(_stream_table(plan, source, spec.output.codec, result))
     if source.video.header_duration and source.video.frame_rate:
-        frames = int(source.video.header_duration * source.video.frame_rate)
+        rate = source.video.frame_rate * source.video.layout.scan.rate
+        frames = int(source.video.header_duration * rate)
         out.print(
             f"the header claims {seconds_text(source.video.header_duration)}, about {frames} frames; "
             "the frames themselves decide",

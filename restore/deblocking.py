@@ -41,19 +41,22 @@ _EDGES = (0.005, 0.220)
 """... with b and b^2, b = excess of the step across 8x8 block edges over the step, -0.1 to 0.6."""
 
 
-def deblock(codes: Tensor, step: Tensor, strength: float = 1.0) -> Tensor:
+def deblock(
+    codes: Tensor, step: Tensor, strength: float = 1.0, origin: tuple[int, int] = (0, 0)
+) -> Tensor:
     """(T, 1, H, W) float32 in 8-bit codes -> the same, any H, W >= 1. Constants stay constant to float rounding.
 
     `step`: (T, 1, H, W), or (T, 1, 1, 1) where a frame has one quantiser: step size in 8-bit codes; where it is 0 the
-    picture stays as it is. `strength` multiplies all thresholds.
+    picture stays as it is. `strength` multiplies all thresholds. `origin`: (down, right) place of the first sample on
+    the codec's grid of blocks.
     """
     # One frame at a time: its 16 planes of coefficients stay in the caches.
     return torch.cat(
-        [_deblock(c[None], s[None], strength) for c, s in zip(codes, step, strict=True)]
+        [_deblock(c[None], s[None], strength, origin) for c, s in zip(codes, step, strict=True)]
     )
 
 
-def _deblock(codes: Tensor, step: Tensor, strength: float) -> Tensor:
+def _deblock(codes: Tensor, step: Tensor, strength: float, origin: tuple[int, int]) -> Tensor:
     height, width = codes.shape[-2:]
     forward, inverse, shape = _bases(codes.device)
     # Each sample must lie in the same number of blocks: pad to an even size, and a block less a stride around.
@@ -68,7 +71,7 @@ def _deblock(codes: Tensor, step: Tensor, strength: float) -> Tensor:
         q = q[:, :, : c.shape[2], : c.shape[3]]
     power = c.square()
     activity = torch.log(power[:, 1:].mean(1, keepdim=True) / q.square() + 1e-3)
-    edges = (block_edges(codes).view(-1, 1, 1, 1) / q).clamp(-0.1, 0.6)
+    edges = (block_edges(codes, origin).view(-1, 1, 1, 1) / q).clamp(-0.1, 0.6)
     change = _quadratic(_STEP, torch.log(q / 10)) + _quadratic(_EDGES, edges)
     change = change + _quadratic(_ACTIVITY, activity)
     threshold = (strength * q).square() * change.mul_(2).exp_()
@@ -81,17 +84,18 @@ def _quadratic(weights: tuple[float, float], x: Tensor) -> Tensor:
     return x * (weights[0] + weights[1] * x)
 
 
-def block_edges(codes: Tensor) -> Tensor:
-    """(T, 1, H, W) -> (T,): by how much the step across edges of the 8x8 grid at the origin exceeds the steps beside
-    it, less the same elsewhere; 8-bit codes, mean of both directions; 0 for pictures under 16 samples a side."""
+def block_edges(codes: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
+    """(T, 1, H, W) -> (T,): by how much the step across edges of the 8x8 grid exceeds the steps beside it, less the
+    same elsewhere; 8-bit codes, mean of both directions; 0 for pictures under 16 samples a side. `origin`: (down,
+    right) place of the first sample on the grid."""
     total = torch.zeros(len(codes), device=codes.device)
     if min(codes.shape[-2:]) < 16:
         return total
-    for plane in (codes, codes.transpose(-1, -2)):
+    for plane, first in ((codes, origin[1]), (codes.transpose(-1, -2), origin[0])):
         step = plane.diff(dim=-1).abs()
         excess = step[..., 1:-1] - (step[..., :-2] + step[..., 2:]) / 2
         profile = excess.mean((1, 2))
-        on = (torch.arange(profile.shape[-1], device=codes.device) + 2) % 8 == 0
+        on = (torch.arange(profile.shape[-1], device=codes.device) + 2 + first) % 8 == 0
         total = total + (profile[:, on].mean(1) - profile[:, ~on].mean(1)) / 2
     return total
 

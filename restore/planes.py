@@ -235,12 +235,14 @@ def _reach(sigma: float) -> int:
 def quant_plane(quant: QuantMap, size: tuple[int, int], source_height: int) -> Tensor:
     """(1, 1, H, W) float32: the step of the cell that each sample of a plane of `size` lies in, for a plane that shows
     the whole picture of `source_height` luma lines (luma or chroma, at any scale); the last cells reach outwards."""
-    cell = max(1, round(quant.cell * size[0] / source_height))
-    rows = torch.arange(size[0], device=quant.steps.device).div_(cell, rounding_mode="floor")
-    columns = torch.arange(size[1], device=quant.steps.device).div_(cell, rounding_mode="floor")
-    rows, columns = (
-        i.clamp_max(n - 1) for i, n in zip((rows, columns), quant.steps.shape, strict=True)
-    )
+    scale = size[0] / source_height
+    cell = max(1, round(quant.cell * scale))
+    places = []
+    for axis in (0, 1):
+        first = round(quant.origin[axis] * scale)
+        at = torch.arange(first, first + size[axis], device=quant.steps.device)
+        places.append(at.div_(cell, rounding_mode="floor").clamp_max(quant.steps.shape[axis] - 1))
+    rows, columns = places
     return quant.steps.float()[rows[:, None], columns][None, None]
 
 

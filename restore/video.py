@@ -102,7 +102,9 @@ class QuantMap:
     steps: Tensor
     """(rows, columns) float32: quantiser step size of each cell, in 8-bit codes."""
     cell: int = 16
-    """Side of a cell in luma samples; the top left cell starts at the top left sample."""
+    """Side of a cell in luma samples."""
+    origin: tuple[int, int] = (0, 0)
+    """(down, right) place of the picture's top left sample on the map, in luma samples."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from typing import Literal
 
 import av
@@ -12,20 +13,25 @@ import numpy as np
 import torch
 
 from restore.errors import InputError
+from restore.io.filters import undo_fields
+from restore.io.geometry import chroma_error, place_map, place_planes, shift_chroma
 from restore.io.parts import timed_frames
+from restore.io.picture import Picture
 from restore.io.pixels import to_planes
 from restore.io.quantiser import quant_map
 from restore.io.reader import ReadFault
-from restore.io.source import Source
+from restore.io.resize import one_size
+from restore.io.source import Source, VideoStream
 from restore.io.timeline import Timed
-from restore.video import FrameBatch, FrameInfo
+from restore.video import FrameBatch, FrameInfo, QuantMap
 
 LIMIT = 100_000
 """Events kept of each kind."""
 
-EventKind = Literal["damaged", "packet", "demux", "stamp"]
+EventKind = Literal["damaged", "packet", "demux", "stamp", "size"]
 """damaged: a frame with an error concealed by the decoder; packet: a packet the decoder refused;
-demux: the container is broken here; stamp: a time stamp was repaired."""
+demux: the container is broken here; stamp: a time stamp was repaired; size: the picture changed its
+size or pixel format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +77,55 @@ def decode(
 ) -> Iterator[FrameBatch]:
     """Every decodable frame, as integer code planes (uint8; uint16 above 8 bits, int32 above 16) of
     source.video.format, in display order, `batch` frames at a time; FrameInfo complete but for `scene`.
+    Fields are made frames, borders cut off and the picture turned as source.video.layout says.
 
     Errors are logged and survived. `quantisers` adds FrameBatch.quant where the codec tells.
-    Raises InputError when the picture changes size midway, or not one frame can be decoded."""
+    Raises InputError when not one frame can be decoded, or when the picture changes size midway where
+    the layout says that this is an error."""
     log = DecodeLog() if log is None else log
-    time_base = source.video.format.time_base
-
-    def report(kind: ReadFault, pts: int | None, text: str) -> None:
-        log.add(kind, None if pts is None else pts * time_base, text)
-        if kind == "packet" and pts is not None:
-            log.refused.append(pts)
-
-    held: list[tuple[av.VideoFrame, FrameInfo]] = []
-    for index, timed in enumerate(timed_frames(source, report, quantisers=quantisers)):
-        held.append((timed.item, _info(index, timed, time_base, log)))
-        if len(held) == batch:
-            yield _batch(held, source, quantisers, log)
-            held = []
-    if held:
-        yield _batch(held, source, quantisers, log)
+    video = source.video
+    pictures = one_size(_pictures(source, quantisers, log), video, source.path, log.add)
+    made = undo_fields(pictures, video.layout.scan, video.layout.decoded, video.read_as)
+    while held := list(islice(made, batch)):
+        log.frames += len(held)
+        yield _batch(held, video, quantisers)
     if log.frames == 0:
         raise InputError(
             f"{source.path}: not one frame can be decoded; try another copy of the file"
         )
 
 
+def _pictures(source: Source, quantisers: bool, log: DecodeLog) -> Iterator[Picture]:
+    """Every frame as the decoder gives it, its time repaired."""
+    time_base = source.video.layout.decoded.time_base
+    # What `source.video.format` has of them.
+    ticks = int(time_base / source.video.format.time_base)
+
+    def report(kind: ReadFault, pts: int | None, text: str) -> None:
+        log.add(kind, None if pts is None else pts * time_base, text)
+        if kind == "packet" and pts is not None:
+            log.refused.append(pts * ticks)
+
+    for index, timed in enumerate(timed_frames(source, report, quantisers=quantisers)):
+        quant = quant_map(source.video.codec, timed.item) if quantisers else None
+        if timed.repair is not None:
+            _tell_stamp(timed, time_base, ticks, log)
+        yield Picture(timed.item, _info(index, timed, time_base, log), quant)
+
+
+def _tell_stamp(
+    timed: Timed[av.VideoFrame], time_base: Fraction, ticks: int, log: DecodeLog
+) -> None:
+    claimed, became = timed.item.pts, timed.pts
+    text = f"{timed.repair}: {claimed} became {became}"
+    claimed = None if claimed is None else claimed * ticks
+    log.add("stamp", became * time_base, text, claimed, became * ticks)
+
+
 def _info(
     index: int, timed: Timed[av.VideoFrame], time_base: Fraction, log: DecodeLog
 ) -> FrameInfo:
     frame, seconds = timed.item, timed.pts * time_base
-    if timed.repair is not None:
-        text = f"{timed.repair}: {frame.pts} became {timed.pts}"
-        log.add("stamp", seconds, text, frame.pts, timed.pts)
     if frame.is_corrupt:
         log.add("damaged", seconds, "the decoder concealed errors in this frame")
     return FrameInfo(
@@ -118,26 +141,25 @@ def _info(
 _TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}
 
 
-def _batch(
-    held: list[tuple[av.VideoFrame, FrameInfo]], source: Source, quantisers: bool, log: DecodeLog
-) -> FrameBatch:
+def _batch(held: list[Picture], video: VideoStream, quantisers: bool) -> FrameBatch:
     """Copies the codes: one allocation per plane, one copy per frame."""
-    fmt = source.video.format
+    fmt, layout = video.format, video.layout
+    decoded, crop, turn = layout.decoded, layout.crop, layout.turn
     dtype = np.uint8 if fmt.depth == 8 else np.uint16 if fmt.depth <= 16 else np.int32
     planes = [np.empty((len(held), 1, h, w), dtype) for h, w in fmt.plane_shapes()]
-    for n, (frame, info) in enumerate(held):
-        if (frame.width, frame.height) != (fmt.width, fmt.height):
-            raise InputError(
-                f"{source.path}: at {round(info.pts * fmt.time_base * 1000)} ms the picture changes "
-                f"from {fmt.width}x{fmt.height} to {frame.width}x{frame.height}, which is not "
-                f"supported yet; try cutting the file there and restoring the parts"
-            )
-        for plane, codes in zip(planes, to_planes(frame, fmt, source.video.read_as), strict=True):
+    for n, picture in enumerate(held):
+        found = place_planes(to_planes(picture.frame, decoded, video.read_as), decoded, crop, turn)
+        for plane, codes in zip(planes, found, strict=True):
             plane[n, 0] = codes
-    log.frames += len(held)
+    quant: tuple[QuantMap | None, ...] = ()
+    if quantisers:
+        size = (decoded.height, decoded.width)
+        quant = tuple(p.quant and place_map(p.quant, size, crop, turn) for p in held)
     return FrameBatch(
-        planes=tuple(torch.from_numpy(p) for p in planes),
-        frames=tuple(info for _, info in held),
+        planes=shift_chroma(
+            tuple(torch.from_numpy(p) for p in planes), fmt, chroma_error(decoded, crop, turn)
+        ),
+        frames=tuple(p.info for p in held),
         format=fmt,
-        quant=tuple(quant_map(source.video.codec, f) for f, _ in held) if quantisers else (),
+        quant=quant,
     )

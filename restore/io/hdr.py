@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import cast
 
 import av
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import Type
 
 from restore.color import HdrMetadata, MasteringDisplay
+from restore.io.picture import side_data_of
 
 _DYNAMIC = {
     Type.DYNAMIC_HDR_PLUS: "HDR10+",
@@ -26,7 +25,7 @@ CARRIERS = ("libx265", "libx264", "libsvtav1")
 def hdr_of(frame: av.VideoFrame) -> HdrMetadata | None:
     """What a decoded frame carries; None where there is nothing."""
     mastering, light, dynamic = None, None, dict[str, None]()
-    for data in cast(Iterable[SideData], frame.side_data):
+    for data in side_data_of(frame):
         if data.type is Type.MASTERING_DISPLAY_METADATA:
             mastering = _mastering(bytes(data))
         elif data.type is Type.CONTENT_LIGHT_LEVEL:

@@ -16,6 +16,7 @@ from math import ceil, gcd
 from pathlib import Path
 
 from restore.errors import InputError
+from restore.io.layout import lay_out
 from restore.io.moving import in_order
 from restore.io.pace import open_file, open_images
 from restore.io.parts import open_parts, timed_frames
@@ -53,7 +54,7 @@ def open_source(inputs: Sequence[Path], options: InputOptions) -> Source:
     joined = _joined(sources, options) if len(sources) > 1 else sources[0]
     notes = beside(inputs[0]) if len(inputs) == 1 else []
     notes += [_goes_on_note(path) for p in parts if not p.images for path in p.files[1:]]
-    return replace(joined, notes=(*joined.notes, *notes))
+    return lay_out(replace(joined, notes=(*joined.notes, *notes)), options)
 
 
 def _parts(inputs: Sequence[Path], options: InputOptions) -> list[Part]:

@@ -91,7 +91,8 @@ def timed_frames(
     source: Source, report: Report, *, quantisers: bool = False
 ) -> Iterator[Timed[av.VideoFrame]]:
     """Every frame the decoder gives, in display order, with times repaired part by part, in
-    source.video.format.time_base; also frame.pts is in it, as the file has it, and what `report` hears.
+    source.video.layout.decoded.time_base; also frame.pts is in it, as the file has it, and what `report` hears;
+    frame.opaque is the sample aspect ratio that the bitstream states there, or None.
     `quantisers` has the decoder export its quantiser maps. Raises InputError."""
     held: Timed[av.VideoFrame] | None = None
     for part in open_parts(source):
@@ -106,7 +107,7 @@ def timed_frames(
 def _part_frames(
     source: Source, part: OpenPart, report: Report, quantisers: bool
 ) -> Iterator[Timed[av.VideoFrame]]:
-    index, base, pace = source.video.index, source.video.format.time_base, source.pace
+    index, base, pace = source.video.index, source.video.layout.decoded.time_base, source.pace
     if part.images:
         pictures = image_frames(part.images, report)
         yield from _paced(pictures, pace or Fraction(24), part.offset, base)
@@ -126,17 +127,27 @@ def _part_frames(
         report(kind, None if pts is None else ticks(pts), text)
 
     if pace is not None:
-        frames = enumerate(frames_of(part.container, stream, heard))
+        frames = enumerate(_with_aspect(part.container, stream, heard))
         yield from _paced(frames, pace, part.offset, base)
         return
     spacing = 1 / (source.video.frame_rate or Fraction(25)) / theirs
-    stamped = (Stamp(f, f.pts) for f in frames_of(part.container, stream, heard))
+    stamped = (Stamp(f, f.pts) for f in _with_aspect(part.container, stream, heard))
     for timed in repair_times(stamped, max(Fraction(1), spacing)):
         frame = timed.item
         frame.pts = None if frame.pts is None else ticks(frame.pts)
         frame.time_base = base
         length = round(timed.duration * theirs / base)
         yield replace(timed, pts=ticks(timed.pts), duration=length)
+
+
+def _with_aspect(
+    container: InputContainer, stream: VideoStream, report: Report
+) -> Iterator[av.VideoFrame]:
+    for frame in frames_of(container, stream, report):
+        # Asked at once: the decoder forgets that of frames gone by.
+        said = stream.codec_context.sample_aspect_ratio
+        frame.opaque = Fraction(said) if said else None
+        yield frame
 
 
 def _paced(

@@ -69,7 +69,7 @@ WRITTEN: dict[str, Layout] = {
 def readable_as(pixel_format: str) -> str:
     """The format of NATIVE or RGB in which frames of `pixel_format` are read: the same codes, in planes of
     their own. Nothing is lost but transparency; libswscale only moves codes about, it mixes none."""
-    name = _plain(pixel_format)
+    name = plain_name(pixel_format)
     if name in NATIVE or name in RGB:
         return name if name not in ("bgr0", "rgb24") else "gbrp"
     described = AvFormat(pixel_format)
@@ -122,7 +122,7 @@ def pixel_format_of(fmt: VideoFormat, taken: Iterable[str] = WRITTEN) -> str | N
 def to_planes(frame: av.VideoFrame, fmt: VideoFormat, read_as: str) -> list[Codes]:
     """The codes of a decoded frame, in the shapes of `fmt`: views, valid while `frame` lives, unless the
     frame is R, G, B."""
-    if _plain(frame.format.name) != read_as:
+    if plain_name(frame.format.name) != read_as:
         frame = frame.reformat(format=read_as)
     if read_as in RGB:
         shape = (fmt.height, fmt.width)
@@ -148,7 +148,7 @@ def _rows(plane: VideoPlane, depth: int) -> Codes:
     return flat[: flat.size // stride * stride].reshape(-1, stride)
 
 
-def _plain(pixel_format: str) -> str:
+def plain_name(pixel_format: str) -> str:
     """The name without what does not change the planes: range and transparency."""
     return pixel_format.replace("yuvj", "yuv").replace("yuva", "yuv").replace("gbrap", "gbrp")
 
@@ -156,7 +156,7 @@ def _plain(pixel_format: str) -> str:
 def packed_planes(frame: av.VideoFrame) -> list[npt.NDArray[np.uint8]]:
     """The bytes of a frame without padding, plane by plane, (rows, bytes): what FFmpeg's rawvideo holds.
     ValueError for a format that this program does not write."""
-    layout = WRITTEN.get(_plain(frame.format.name))
+    layout = WRITTEN.get(plain_name(frame.format.name))
     if layout is None or frame.format.name in _PACKED_420:
         raise ValueError(f"{frame.format.name} is not known")
     step = {"bgr0": 4, "rgb24": 3}.get(frame.format.name, 1 if layout[2] == 8 else 2)

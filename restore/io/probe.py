@@ -17,7 +17,9 @@ from pydantic import Field
 
 from restore.color import ColorInfo, HdrMetadata, Matrix, Primaries, Siting, Transfer
 from restore.errors import InputError
+from restore.io.geometry import stated_turn
 from restore.io.hdr import hdr_names, hdr_of
+from restore.io.layout import PictureOptions
 from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, readable_as
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
@@ -33,7 +35,6 @@ from restore.io.tags import (
     stated_siting,
 )
 from restore.io.text import MAX_TEXT, decode_text
-from restore.options import Options
 from restore.video import VideoFormat
 
 __all__ = ["AudioStream", "InputOptions", "OtherStream", "Source", "VideoStream", "probe"]
@@ -44,7 +45,7 @@ MAX_TAGS = 1000
 """Entries of container metadata that are kept."""
 
 
-class InputOptions(Options):
+class InputOptions(PictureOptions):
     """Table [input]: how the input file is read. 'auto' believes the stream's tags where it has any."""
 
     matrix: Literal["auto", "bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2020nc"] = (
@@ -197,11 +198,6 @@ def _video(
         )
     if has_alpha(pixel_format):
         notes.append(f"{pixel_format} carries transparency, which is dropped")
-    rotation = -int(frame.rotation) % 360
-    if rotation:
-        notes.append(
-            f"the file asks players to turn the picture by {rotation} degrees: not applied"
-        )
     time_base = Fraction(stream.time_base or Fraction(1, 1000))
     return VideoStream(
         index=stream.index,
@@ -222,7 +218,7 @@ def _video(
         frame_rate=Fraction(rate) if rate else None,
         header_duration=None if stream.duration is None else stream.duration * time_base,
         start_pts=next((t for t in (frame.pts, frame.dts, stream.start_time) if t is not None), 0),
-        rotation=rotation,
+        turn=stated_turn(frame, notes),
     )
 
 

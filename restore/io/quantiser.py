@@ -16,15 +16,14 @@ What FFmpeg exports (checked in tests by encoding with known quantisers and look
 
 from __future__ import annotations
 
-from typing import cast
-
 import av
 import numpy as np
 import numpy.typing as npt
 import torch
 from av.sidedata.encparams import VideoEncParams
-from av.sidedata.sidedata import SideDataContainer, Type
+from av.sidedata.sidedata import Type
 
+from restore.io.picture import side_data_of
 from restore.video import QuantMap
 
 Steps = npt.NDArray[np.float32]
@@ -61,7 +60,7 @@ def steps(codec: str, exported: npt.NDArray[np.int32], depth: int = 8) -> Steps 
 def quant_map(codec: str, frame: av.VideoFrame) -> QuantMap | None:
     """Steps of each macroblock of a frame as decoded, before any filter and with side data
     'venc_params' exported; None where the decoder gives none."""
-    data = cast(SideDataContainer, frame.side_data).get(Type.VIDEO_ENC_PARAMS)
+    data = next((d for d in side_data_of(frame) if d.type is Type.VIDEO_ENC_PARAMS), None)
     if not isinstance(data, VideoEncParams):
         return None
     try:

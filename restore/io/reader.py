@@ -134,8 +134,9 @@ def frames_of(
     flushed at the end, whatever the end was: the last frames of a cut file come out only then."""
     context = stream.codec_context
     # One thread: with frame threads, what a damaged stream decodes to depends on their timing.
-    context.thread_count = 1
-    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+    if not context.is_open:
+        context.thread_count = 1
+        context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
     for packet in packets_of(container, [stream], report):
         if packet.size == 0:  # the demuxer's own flush; ours is below
             continue

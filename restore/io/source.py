@@ -8,7 +8,49 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from restore.io.geometry import Crop, Turn
 from restore.video import VideoFormat
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """How fields become frames, decided once, before the first frame."""
+
+    deinterlace: Literal["off", "bwdif", "w3fdif"] = "off"
+    telecine: Literal["off", "match", "decimate"] = "off"
+    """match: fields of one film frame are put together again; decimate: and of five frames, the one that
+    then repeats its neighbour is dropped (3:2 pulldown)."""
+    top_first: bool = True
+    """Of a frame's two fields, the top one is the earlier."""
+    per_field: bool = False
+    """Deinterlacing makes a frame of each field, not of each pair."""
+    interlaced: bool = False
+    """The fields belong to different times, whether that is undone or not."""
+
+    @property
+    def active(self) -> bool:
+        return self.deinterlace != "off" or self.telecine != "off"
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames made of one decoded frame, on average."""
+        if self.deinterlace != "off" and self.per_field:
+            return Fraction(2)
+        return Fraction(4, 5) if self.telecine == "decimate" else Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What `decode` does to pictures, decided before the first one; by itself nothing."""
+
+    decoded: VideoFormat
+    """Of the pictures as they come, or, where they differ, as most of them do."""
+    scan: ScanPlan = field(default_factory=ScanPlan)
+    crop: Crop = field(default_factory=Crop)
+    turn: Turn = field(default_factory=Turn)
+    """After the crop."""
+    size_change: Literal["scale", "error"] = "scale"
+    """What is done with pictures of another size than `decoded`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +66,21 @@ class VideoStream:
     read_as: str
     """Pixel format of the planes `decode` yields; equal to `pixel_format`, or what it is converted to."""
     format: VideoFormat
-    """Of the decoded planes, every colour tag resolved."""
+    """Of the planes `decode` yields (deinterlaced, cropped and turned), every colour tag resolved."""
     frame_rate: Fraction | None
-    """Frames per second as the header says: a hint, never used for time."""
+    """Decoded frames per second as the header says: a hint, never used for time."""
     header_duration: Fraction | None
     """Seconds as the header says: a hint; the frames decide."""
     start_pts: int
     """Of the first decoded frame, in format.time_base units, before repair."""
-    rotation: int
-    """Degrees clockwise a player must turn the picture: 0, 90, 180, 270. Not applied."""
+    turn: Turn = field(default_factory=Turn)
+    """What the file asks players to do with the picture; `layout` has what is done."""
+    chosen: Layout | None = None
+    """None: nothing was decided yet, pictures stay as they are decoded."""
+
+    @property
+    def layout(self) -> Layout:
+        return self.chosen or Layout(self.format)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,10 @@ class Deblock(Stage):
         steps = [
             self._step(clip, i, size, source_height).to(plane.device) for i in range(len(clip))
         ]
+        scale = size[0] / source_height
         done = [
-            deblock(p[None].float() * _CODES, s, self.strength) / _CODES
-            for p, s in zip(plane, steps, strict=True)
+            deblock(p[None].float() * _CODES, s, self.strength, _origin(clip, i, scale)) / _CODES
+            for i, (p, s) in enumerate(zip(plane, steps, strict=True))
         ]
         return torch.cat(done).to(plane.dtype)
 
@@ -57,6 +58,13 @@ class Deblock(Stage):
         if bool((quant.steps == quant.steps[0, 0]).all()):
             return quant.steps[:1, :1].float()[None, None]
         return quant_plane(quant, size, source_height)
+
+
+def _origin(clip: FrameBatch, index: int, scale: float) -> tuple[int, int]:
+    """Place of the first sample on the codec's grid, for a plane of `scale` samples per luma sample of the source."""
+    quant = clip.quant[index] if clip.quant else None
+    down, right = (0, 0) if quant is None else quant.origin
+    return round(down * scale), round(right * scale)
 
 
 STAGE = Deblock

@@ -9,7 +9,6 @@ import pytest
 import torch
 from media_clips import VFR, ffmpeg, ffmpeg_bytes, flip_bytes, frame_times, make_clip
 
-from restore.errors import InputError
 from restore.io.decode import DecodeLog, decode
 from restore.io.probe import InputOptions, probe
 from restore.video import FrameBatch
@@ -144,17 +143,6 @@ def test_repaired_stamps_are_logged(tmp_path: Path) -> None:
     frames = frames_of(clip, log=log)
     assert log.counts == {}
     assert log.frames == len(frames) == 25
-
-
-def test_a_change_of_size_is_said(tmp_path: Path) -> None:
-    parts = [
-        make_clip(tmp_path / f"{size}.m1v", "-c:v", "mpeg1video", size=size, seconds=1)
-        for size in ("64x48", "96x64")
-    ]
-    joined = tmp_path / "joined.m1v"
-    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
-    with pytest.raises(InputError, match=r"at \d+ ms the picture changes from 64x48 to 96x64"):
-        frames_of(joined)
 
 
 # Real files ----------------------------------------------------------------------------------------
