@@ -152,6 +152,41 @@ def test_archives_repeat_to_the_byte(clips: dict[str, Path], run_empty: Run) -> 
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+class _StopError(Exception):
+    pass
+
+
+class _StopsAt(local.Listener):
+    def __init__(self, frame: int) -> None:
+        self.frame = frame
+
+    def progress(self, now: local.Progress) -> None:
+        if now.frames >= self.frame:
+            raise _StopError
+
+
+def test_an_archive_that_was_interrupted_is_the_same(tmp_path: Path) -> None:
+    clip = tmp_path / "long.mkv"
+    picture = "testsrc2=size=64x48:rate=4:duration=24,negate=enable='gte(t,11)'"
+    command = [FFMPEG, "-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "ffv1", clip]
+    subprocess.run(command, check=True)
+    pipeline = tmp_path / "p.toml"
+    pipeline.write_text('[[stage]]\nkind = "align"\nradius = 1\n[output]\nuse = "archive"\n')
+    spec = read_pipeline(pipeline)
+    files = {}
+    for name, stop in (("whole", 10**6), ("cut", 70)):
+        (tmp_path / name).mkdir()
+        output = tmp_path / name / "out.mkv"
+        job = local.Job(spec, clip, output, threads=1)
+        try:
+            local.run(local.prepare(job), _StopsAt(stop))
+        except _StopError:
+            kept = local.run(local.prepare(job), local.Listener()).kept
+            assert kept == 1
+        files[name] = output.read_bytes(), (tmp_path / name / "out.mkv.framemd5").read_text()
+    assert files["whole"] == files["cut"]
+
+
 def test_a_damaged_slice_is_found(clips: dict[str, Path], run_empty: Run) -> None:
     """What slicecrc is for; without it FFmpeg decodes the wrong picture in silence."""
     out = run_empty(clips["limited"], "out.mkv", "output.use=archive")
