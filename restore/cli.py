@@ -83,6 +83,15 @@ def run(
         int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a damaged INPUT instead of repairing it.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write a record of all that was found and done."
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Restore INPUT into OUTPUT. Several INPUTs are joined in the order given.
@@ -105,6 +114,8 @@ def run(
         overwrite,
         threads,
         more=tuple(inputs[1:]),
+        strict=strict,
+        report=report,
     )
     prepared = local.prepare(job)
     display = Display(out, verbose)

@@ -15,6 +15,7 @@ import torch
 from restore.errors import InputError
 from restore.io.filters import undo_fields
 from restore.io.geometry import chroma_error, place_map, place_planes, shift_chroma
+from restore.io.length import missing_bytes
 from restore.io.parts import timed_frames
 from restore.io.picture import Picture
 from restore.io.pixels import to_planes
@@ -89,6 +90,9 @@ def decode(
     while held := list(islice(made, batch)):
         log.frames += len(held)
         yield _batch(held, video, quantisers)
+    for part in source.parts:
+        if len(part.files) == 1 and (missing := missing_bytes(part.files[0])):
+            log.add("demux", None, f"{part.files[0].name} ends {missing} bytes too early: cut off")
     if log.frames == 0:
         raise InputError(
             f"{source.path}: not one frame can be decoded; try another copy of the file"

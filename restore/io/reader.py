@@ -165,6 +165,8 @@ def packets_of(
         try:
             for packet in container.demux(*streams):
                 failures = 0
+                if packet.is_corrupt:
+                    report("demux", packet.pts, "a packet is cut short, or parts of it are lost")
                 yield packet
         except av.FFmpegError as error:
             failures += 1

@@ -31,6 +31,8 @@ from restore.run.feed import Feed, trim
 from restore.run.journal import Journal, hash_all, hash_input, parts_dir
 from restore.run.onepass import OnePass
 from restore.run.record import restore_log
+from restore.run.report import check_report, run_report, with_output, write_report
+from restore.run.strict import refuse_damage
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch, VideoFormat
 from restore.worker import Worker, find_device
@@ -54,6 +56,10 @@ class Job:
     """0: as many as there are processors."""
     more: tuple[Path, ...] = ()
     """Files that are joined to `input`, in this order."""
+    strict: bool = False
+    """Refuse a file with any fault instead of repairing it."""
+    report: Path | None = None
+    """Where the record of the run is written."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -148,6 +154,8 @@ def prepare(job: Job) -> Prepared:
             raise OutputError(
                 f"{job.output}: exists already; choose another name or pass --overwrite"
             )
+    if job.report is not None:
+        check_report(job.report, (*job.inputs, job.output), job.overwrite)
     sidecar = sidecar_of(job.output)
     if job.spec.output.use == "archive" and sidecar.exists() and not job.overwrite:
         raise OutputError(
@@ -184,14 +192,49 @@ def run(prepared: Prepared, listener: Listener) -> Summary:
             )
         elif journal.finished:
             listener.note(f"resuming: {journal.finished} segments are done already")
-        summary = _Run(prepared, journal, listener).go()
-        summary.wall_seconds = time.monotonic() - started
+        summary = _reported(_Run(prepared, journal, listener), started)
     except RestoreError:
         if not journal.finished and not had_parts:
             journal.remove()
         raise
     finally:
         journal.release()
+    return summary
+
+
+def _reported(work: _Run, started: float) -> Summary:
+    """Do the work, and write the record of it whatever comes of it."""
+    prepared, job = work.prepared, work.prepared.job
+
+    def write(summary: Summary | None = None, error: BaseException | None = None) -> None:
+        if job.report is None:
+            return
+        asked = {
+            "start": job.start,
+            "end": job.end,
+            "strict": job.strict,
+            "device": prepared.device,
+            "threads": prepared.threads,
+        }
+        timing = {
+            "wall_seconds": time.monotonic() - started,
+            "phases": work.phases,
+            "stages": work.stages,
+        }
+        document = run_report(
+            job.spec, prepared.source, prepared.streams, work.index, asked, timing, error
+        )
+        if summary is not None:
+            document = with_output(document, summary.output, summary.verified, summary.notes)
+        write_report(job.report, document)
+
+    try:
+        summary = work.go()
+    except BaseException as error:
+        write(error=error)
+        raise
+    summary.wall_seconds = time.monotonic() - started
+    write(summary)
     return summary
 
 
@@ -241,6 +284,9 @@ class _Run:
         self.began = time.monotonic()
 
     def go(self) -> Summary:
+        if self.prepared.job.strict:
+            with self._phase("strict"):
+                self._refuse_damage()
         threads = self._terms()
         with self._phase("render"):
             files = self._once(threads) if self.spec.frame_by_frame() else self._twice(threads)
@@ -266,6 +312,14 @@ class _Run:
         finally:
             segments.close()
             decoded.close()
+
+    def _refuse_damage(self) -> None:
+        log = DecodeLog()
+        try:
+            refuse_damage(self.source, self.prepared.streams, self.span, log)
+        except InputError:
+            self.index.log = log  # for the record
+            raise
 
     def _terms(self) -> int:
         """Fix what would change bytes; an interrupted run's terms are kept. Returns the thread count."""
@@ -426,5 +480,5 @@ class _Run:
             self.stages,
             self.phases,
             size,
-            list(self.source.notes),
+            [*self.source.notes, *sound],
         )
