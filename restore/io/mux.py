@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, islice, pairwise, repeat
 from pathlib import Path
 from typing import Any, cast
 
@@ -214,9 +214,10 @@ def _video_packets(
 
 def _copied_sound(source: Source, action: StreamAction, mover: Mover) -> Iterator[Timed]:
     """The source's own packets of one sound stream."""
-    for part in open_parts(source):
+    skips = chain((0,), action.later_skips, repeat(0))  # the mover knows of the first part's
+    for part, skip in zip(open_parts(source), skips, strict=False):
         packets = part.packets([action.index], lambda *_: None)
-        for packet in in_order(p for _, p in packets):
+        for packet in in_order(islice((p for _, p in packets), skip, None)):
             at = mover.move(packet, part.offset)
             if at is not None:
                 yield at, mover.stream.index, packet

@@ -15,6 +15,7 @@ from av.stream import Disposition, Stream
 
 from restore.io.chapters import moved_chapters
 from restore.io.containers import is_quicktime
+from restore.io.joints import Joints, try_joints
 from restore.io.output import CONTAINERS
 from restore.io.parts import cover_of, open_head
 from restore.io.reader import packets_of
@@ -63,6 +64,8 @@ class StreamAction:
     """The codec that a reader of the output sees."""
     lost: tuple[str, ...] = ()
     """What of its names the container does not keep: 'language', 'title', 'mark as forced'."""
+    later_skips: tuple[int, ...] = ()
+    """Like `skip`, of each further part of the source."""
 
 
 class StreamRow(NamedTuple):
@@ -162,7 +165,7 @@ def plan_streams(
         packets = _first_packets(file, wanted) | {n: [_cover(source, n)] for n in covers}
         sounds = [file.streams[s.index] for s in source.audio]
         actions = [
-            _plan_audio(stream, known, packets[known.index], target, source.start, audio)
+            _plan_audio(stream, known, packets[known.index], target, source, audio)
             for known, stream in zip(source.audio, sounds, strict=True)
             if isinstance(stream, AvAudioStream)
         ]
@@ -222,9 +225,11 @@ def _plan_audio(
     known: AudioStream,
     packets: Sequence[Packet[Any]],
     container: str,
-    origin: Fraction,
+    source: Source,
     wish: Literal["copy", "flac", "none"],
 ) -> StreamAction:
+    origin = source.start
+
     def drop(reason: str) -> StreamAction:
         return StreamAction(known.index, "audio", known.codec, "drop", None, reason)
 
@@ -237,10 +242,14 @@ def _plan_audio(
     why = 'audio = "flac" in [output]'
     if wish == "copy":
         tried = try_copy(stream, packets, container, origin)
-        if tried.error is None:
+        joints = Joints() if tried.error else try_joints(source, known.index, container)
+        if tried.error is None and joints.error is None:
             reason = _copy_reason(tried, container)
-            return _kept(known, "audio", "copy", None, reason, tried)
+            action = _kept(known, "audio", "copy", None, reason, tried)
+            return replace(action, later_skips=joints.skips)
         why = f"{container} cannot hold {known.codec} ({tried.error})"
+        if joints.error is not None:
+            why = f"the parts do not join as they are ({joints.error})"
     sample_format = _decodable(stream, packets)
     if sample_format is None:
         return drop("nothing in it can be decoded")

@@ -121,3 +121,41 @@ def test_a_folder_of_images_is_a_film(tmp_path: Path) -> None:
     assert all(abs(t - Fraction(n, 16)) <= MS for n, t in enumerate(found))
     raw = ["-f", "rawvideo", "-pix_fmt", "gray"]
     assert ffmpeg_bytes("-i", job.output, *raw) == ffmpeg_bytes("-i", pattern, *raw)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "why"),
+    [
+        ("mp4", "aac", "delay of the encoder"),
+        ("mkv", "libopus", "delay of the encoder|fills up the end"),
+    ],
+)
+def test_sound_with_a_delay_is_not_copied_over_a_joint(
+    suffix: str, codec: str, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "p.toml").write_text('[output]\npreset = "ultrafast"\n')
+    parts = [tmp_path / f"{n}.{suffix}" for n in (1, 2)]
+    for n, path in enumerate(parts):
+        picture = "testsrc2=size=64x48:rate=25:duration=1"
+        tone = f"sine=frequency={300 + 200 * n}:sample_rate=48000:duration=1.01"
+        inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
+        ffmpeg("-v", "error", *inputs, "-c:v", "libx264", "-c:a", codec, path)
+    spec = read_pipeline(tmp_path / "p.toml")
+    one = local.prepare(local.Job(spec, parts[0], tmp_path / "out.mkv"))
+    assert [s.action for s in one.streams.streams] == ["copy"]
+    job = local.Job(spec, parts[0], tmp_path / "out.mkv", more=(parts[1],))
+    both = local.prepare(job)
+    (action,) = both.streams.streams
+    assert action.action == "convert"
+    assert re.search(f"the parts do not join as they are .*({why}) of 2|{why}", action.reason)
+    local.run(both, local.Listener())
+    # A tone that begins where its picture does: the second part's.
+    played = sound_of(job.output)
+    at = round(both.source.parts[1].offset * 48000)
+    assert tone_of(played[at - 4800 - 960 : at - 960]) == 300
+    assert tone_of(played[at + 960 : at + 960 + 4800]) == 500
+
+
+def tone_of(sound: np.ndarray) -> int:
+    """Hz of the loudest tone of a tenth of a second at 48 kHz."""
+    return int(np.argmax(np.abs(np.fft.rfft(sound)))) * 10
