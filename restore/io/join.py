@@ -129,10 +129,11 @@ def _joined(sources: Sequence[Source], options: InputOptions) -> Source:
             # In whole ticks, so that the times of its frames stay exact.
             offset = ceil((end - source.start) / theirs) * theirs
             base = _common(base, theirs)
-            moved = replace(source.parts[0], offset=offset, streams=_match(first, source))
+            moved = replace(source.parts[0], offset=offset, streams=_match(first, source, options))
             parts.append(moved)
             begin = float(source.start + offset - first.start)
-            notes.append(f"{source.path.name} begins at {begin:.3f} s")
+            other = "" if _size(source) == _size(first) else f"; its {_size(source)} are scaled"
+            notes.append(f"{source.path.name} begins at {begin:.3f} s{other}")
             current = source
         if source is not sources[-1]:
             ends = _ends(current)
@@ -181,12 +182,11 @@ def _clock_runs_on(current: Source, ends: Mapping[int, Fraction], following: Sou
     return bool(gaps) and max(gaps) < _RUN_ON
 
 
-def _match(first: Source, other: Source) -> dict[int, int]:
+def _match(first: Source, other: Source, options: InputOptions) -> dict[int, int]:
     """The numbers in `other` of the streams of `first`. Raises InputError where they do not fit."""
     mine, theirs = first.video, other.video
     facts = [
         ("video codec", mine.codec, theirs.codec),
-        ("picture size", _size(first), _size(other)),
         ("frame rate", first.pace, other.pace),
         ("pixel format", mine.pixel_format, theirs.pixel_format),
         ("number of audio streams", len(first.audio), len(other.audio)),
@@ -195,6 +195,8 @@ def _match(first: Source, other: Source) -> dict[int, int]:
             for n, (a, b) in enumerate(zip(first.audio, other.audio, strict=False), 1)
         ),
     ]
+    if options.size_change == "error":
+        facts.append(("picture size", _size(first), _size(other)))
     wrong = [f"{what} {a} and {b}" for what, a, b in facts if a != b]
     if wrong:
         raise InputError(

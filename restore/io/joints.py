@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from av.audio.stream import AudioStream
 from av.packet import Packet
@@ -62,7 +62,7 @@ def _time(packet: Packet[Any]) -> Fraction:
     return (stamp or 0) * Fraction(packet.time_base)
 
 
-_SKIPPED = "skip_samples"
+_SKIPPED: Final = "skip_samples"
 """Side data of packets of which not every sample is to be played."""
 _TRIMMING = ("matroska", "mov", "ogg", "nut")
 """Beginnings of the names of containers that can say that samples at the end are not to be played."""

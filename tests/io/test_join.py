@@ -151,3 +151,14 @@ def test_other_parts_beside_it_are_named_not_joined(name: str, dvd: Path, tmp_pa
     source = open_source([tmp_path / name], AUTO)
     assert f"{NAMES[name]} lies beside it: give both to join them" in source.notes
     assert source.parts[0].files == (tmp_path / name,)
+
+
+def test_a_part_of_another_size_is_scaled_or_refused(tmp_path: Path) -> None:
+    small = make_part(tmp_path / "small.avi", 0, *PARTS["avi"])
+    large = make_part(tmp_path / "large.avi", 1, *PARTS["avi"], "-s", "96x72")
+    source = open_source([small, large], AUTO)
+    assert any("its 96x72 are scaled" in n for n in source.notes)
+    times, luma = frames(source)
+    assert (len(times), luma.shape[2:]) == (50, (48, 64))
+    with pytest.raises(InputError, match="picture size 64x48 and 96x72"):
+        open_source([small, large], InputOptions(size_change="error"))
