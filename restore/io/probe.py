@@ -23,6 +23,7 @@ from restore.io.layout import PictureOptions
 from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, readable_as
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
+from restore.io.starts import sound_starts
 from restore.io.tags import (
     MATRIX,
     PRIMARIES,
@@ -106,7 +107,9 @@ def probe(path: Path, options: InputOptions, *more: Path) -> Source:
         frame = _first_frame(container, stream, path)
         video = _video(stream, frame, siting, options, notes)
         _doubt_header(container, sum(f.stat().st_size for f in files), video, notes)
-        audio = tuple(_audio(s) for s in container.streams.audio)
+        with open_input(*files) as again:
+            heard = sound_starts(again, again.streams.audio)
+        audio = tuple(_audio(s, heard.get(s.index)) for s in container.streams.audio)
         other = tuple(
             _other(s) for s in container.streams if s.type != "audio" and s.index != stream.index
         )
@@ -288,7 +291,7 @@ def _doubt_header(
         )
 
 
-def _audio(stream: AvAudioStream) -> AudioStream:
+def _audio(stream: AvAudioStream, start: Fraction | None) -> AudioStream:
     context = stream.codec_context
     return AudioStream(
         index=stream.index,
@@ -298,7 +301,7 @@ def _audio(stream: AvAudioStream) -> AudioStream:
         channels=context.channels if context else 0,
         language=_language(stream),
         title=_title(stream),
-        start=_start(stream),
+        start=_start(stream) if start is None else start,
     )
 
 

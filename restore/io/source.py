@@ -96,7 +96,7 @@ class AudioStream:
     """ISO 639-2, or None."""
     title: str | None
     start: Fraction | None
-    """Seconds of the first packet on the container's clock."""
+    """Seconds of the first decoded sample on the container's clock; of its header, where none comes early."""
 
 
 OtherKind = Literal["video", "subtitle", "data", "attachment", "unknown"]

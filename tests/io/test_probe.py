@@ -3,6 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
@@ -167,6 +168,23 @@ def message(path: Path) -> str:
     text = str(caught.value)
     assert "\n" not in text
     return text
+
+
+def test_a_sound_starts_with_its_first_sample_whatever_the_header_says(tmp_path: Path) -> None:
+    """As in RealMedia, which says 0 for a sound that begins elsewhere: here the first frame of MP2 is gone."""
+    path = make_sounding_clip(tmp_path / "a.mkv", "-c:v", "mpeg4", "-c:a", "mp2", "-b:a", "128k")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        first = next(bytes(p) for p in file.demux(audio=0) if p.size)
+    at = data.index(first)
+    data[at : at + len(first)] = bytes(len(first))
+    path.write_bytes(data)
+    with av.open(str(path)) as file:
+        stream = file.streams.audio[0]
+        header = (stream.start_time or 0) * Fraction(stream.time_base or 1)
+    found = probe(path, InputOptions()).audio[0].start
+    assert found is not None
+    assert found - header == Fraction(26, 1000)  # 1152 samples at 44,100 a second
 
 
 def test_missing_file(tmp_path: Path) -> None:
