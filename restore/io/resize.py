@@ -30,7 +30,8 @@ def one_size(
     InputError where [input] size_change is 'error'."""
     layout, fmt = video.layout, video.layout.decoded
     last = (fmt.width, fmt.height, video.pixel_format)
-    usual: Any = None  # sample aspect ratio of the pictures that stay as they are
+    # What the bitstream states for the usual size: [input] or the container may know better.
+    usual = fmt.sample_aspect
     for picture in pictures:
         frame, seconds = picture.frame, picture.info.pts * fmt.time_base
         now = (frame.width, frame.height, frame.format.name)
@@ -44,15 +45,21 @@ def one_size(
             tell("size", seconds, f"the picture changes {text}")
             last = now
         if now[:2] == (fmt.width, fmt.height):
-            usual = usual or frame.opaque
+            usual = _stated(frame)
             yield picture
         else:
-            aspect: Any = frame.opaque if usual is not None else None
+            aspect = fmt.sample_aspect * _stated(frame) / usual
             yield replace(picture, frame=_fitted(frame, video, aspect), quant=None)
 
 
-def _fitted(frame: av.VideoFrame, video: VideoStream, aspect: Fraction | None) -> av.VideoFrame:
-    """`frame` within video.layout.decoded; without `aspect` it fills the whole picture."""
+def _stated(frame: av.VideoFrame) -> Fraction:
+    """Sample aspect ratio; square where nothing is said (see restore.io.parts)."""
+    said: Any = frame.opaque
+    return said or Fraction(1)
+
+
+def _fitted(frame: av.VideoFrame, video: VideoStream, aspect: Fraction) -> av.VideoFrame:
+    """`frame`, whose samples have `aspect`, in the middle of video.layout.decoded."""
     fmt, name = video.layout.decoded, video.read_as
     own = replace(fmt, width=frame.width, height=frame.height)
     width, height = _inner_size(own, aspect, fmt)
@@ -78,11 +85,9 @@ def _fitted(frame: av.VideoFrame, video: VideoStream, aspect: Fraction | None) -
     return black
 
 
-def _inner_size(own: VideoFormat, aspect: Fraction | None, fmt: VideoFormat) -> tuple[int, int]:
+def _inner_size(own: VideoFormat, aspect: Fraction, fmt: VideoFormat) -> tuple[int, int]:
     """(width, height) of the largest picture within `fmt` that shows the shape of `own`; multiples of 4, so that
     every chroma sampling divides it."""
-    if aspect is None:
-        return fmt.width, fmt.height
     ratio = (aspect * own.width / own.height) / (fmt.sample_aspect * fmt.width / fmt.height)
     if abs(ratio - 1) < _SAME_SHAPE:
         return fmt.width, fmt.height
