@@ -3,8 +3,10 @@
 Policy. Stamps that increase are true, however irregular (VFR): they come through bit for bit. Where some
 do not, the false ones are found among the next LOOK_AHEAD stamps: kept as anchors is the longest increasing
 run (with room for one tick per frame between them), and among equally long ones the one whose spacing is
-most even. So a stamp that jumps ahead and is contradicted by the next is the false one, not the next. What
-lies between anchors is spread evenly and rounded to the nearest tick, never clamped. Behind the last anchor,
+most even. So a stamp that jumps ahead and is contradicted by the next is the false one, not the next. A pair
+that claims a tick too much and a tick too little (RealVideo 2 stores them so, to keep them rising in the file's order)
+was swapped: the greater stamp is the later one's. What lies between anchors is spread evenly and rounded to the
+nearest tick, never clamped. Behind the last anchor,
 the median recent spacing goes on. A counter that overflowed is unwound first; where every stamp ahead lies far
 in the past, the clock began again: the rest is shifted as a whole, either way, and keeps its spacing.
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from statistics import median
@@ -54,37 +56,68 @@ class Timed(Generic[T]):
 def repair_times(
     stamped: Iterable[Stamp[T]], spacing: Fraction | None = None
 ) -> Iterator[Timed[T]]:
-    """The same items in the same order, with times by the policy above. Holds LOOK_AHEAD + 1 items.
+    """The same items in the same order, with times by the policy above. Holds LOOK_AHEAD + 2 items.
     `spacing` (ticks per item, above 0) is used only until the stamps themselves show one."""
     clock, counter = _Clock(spacing), _Counter()
-    waiting: deque[tuple[T, int | None, bool]] = deque()
+    waiting: deque[_Believed[T]] = deque()
     rising = 0  # how many of the newest stamps increase strictly
     last: tuple[T, int, Repair | None] | None = None
 
     def settle() -> Iterator[Timed[T]]:
         nonlocal last
-        found = clock.trust(waiting[0][1]) if rising >= len(waiting) else None
+        first = waiting[0]
+        found = clock.trust(first.pts) if rising >= len(waiting) else None
         if found is None:
-            found = clock.judge([s for _, s, _ in waiting], len(waiting) <= LOOK_AHEAD)
+            ahead = [b.pts for b in waiting]
+            found = clock.judge(ahead, first.claimed, len(waiting) <= LOOK_AHEAD)
         pts, repair = found
-        item, _, wrapped = waiting.popleft()
+        waiting.popleft()
         if last is not None:
             yield Timed(last[0], last[1], pts - last[1], last[2])
-        last = (item, pts, repair or ("wrapped" if wrapped else None))
+        if first.reason in ("ahead", "backward"):
+            repair = first.reason
+        last = (first.item, pts, repair or first.reason)
 
     previous: int | None = None
-    for stamp in stamped:
-        pts, wrapped = counter.unwrap(stamp.pts)
+    for believed in _unswapped(stamped, counter):
+        pts = believed.pts
         ordered = pts is not None and (previous is None or pts > previous)
         rising = rising + 1 if ordered else int(pts is not None)
         previous = pts
-        waiting.append((stamp.item, pts, wrapped))
+        waiting.append(believed)
         if len(waiting) > LOOK_AHEAD:
             yield from settle()
     while waiting:
         yield from settle()
     if last is not None:
         yield Timed(last[0], last[1], round(clock.typical([])), last[2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Believed(Generic[T]):
+    item: T
+    claimed: int | None
+    """The stamp as it came in, its overflow unwound."""
+    pts: int | None
+    """What of it is believed so far."""
+    reason: Repair | None
+    """Why that is not the stamp as it came in."""
+
+
+def _unswapped(stamped: Iterable[Stamp[T]], counter: _Counter) -> Iterator[_Believed[T]]:
+    """Of neighbours that claim t + 1 and t, the second has t + 1 and the first has no time of its own."""
+    held: _Believed[T] | None = None
+    for stamp in stamped:
+        pts, wrapped = counter.unwrap(stamp.pts)
+        here = _Believed(stamp.item, pts, pts, "wrapped" if wrapped else None)
+        if held is not None:
+            if held.pts is not None and pts is not None and held.pts == pts + 1:
+                here = replace(here, pts=held.pts, reason="backward")
+                held = replace(held, pts=None, reason="ahead")
+            yield held
+        held = here
+    if held is not None:
+        yield held
 
 
 class _Clock:
@@ -121,9 +154,10 @@ class _Clock:
         self._decide(claimed, pts)
         return pts, "restarted" if self._shift else None
 
-    def judge(self, claims: list[int | None], at_end: bool) -> tuple[int, Repair | None]:
-        """Time of claims[0], which is followed by the others."""
-        claimed = claims[0]
+    def judge(
+        self, claims: list[int | None], claimed: int | None, at_end: bool
+    ) -> tuple[int, Repair | None]:
+        """Time of claims[0], which is followed by the others; `claimed`: what it said itself."""
         stamps = [None if s is None else s + self._shift for s in claims]
         anchors = _anchors(stamps, self._before, self.typical(stamps))
         if not anchors and self._began_again(stamps):
@@ -136,8 +170,8 @@ class _Clock:
         reason: Repair | None = "restarted" if self._shift else None
         if 0 not in anchors:
             reason = self._reason(claimed)
-            if stamps[0] is not None:
-                self._errors.append(stamps[0] - pts)
+            if claimed is not None:
+                self._errors.append(claimed + self._shift - pts)
             self._since_error = -1
         self._decide(claimed, pts)
         return pts, reason

@@ -29,17 +29,18 @@ def test_increasing_stamps_come_through_bit_for_bit() -> None:
 
 
 def test_a_stamp_contradicted_by_the_next_is_the_false_one() -> None:
-    """RealVideo 2 as found in the wild: each B frame claims a tick more than the P frame after it."""
+    """RealVideo 2 as found in the wild: each B frame claims a tick more than the P frame after it, the time of which
+    is that greater one."""
     claimed: list[int | None] = [1]
     for pair in range(1, 72):
         claimed += [82 * pair + 1, 82 * pair]
     claimed.append(82 * 72 + 1)
     out = repaired(claimed)
     steps = {b.pts - a.pts for a, b in pairwise(out)}
-    assert [t.pts for t in out[:5]] == [1, 42, 82, 123, 164]
-    assert steps == {40, 41}  # the last frame too, which nothing contradicts
+    assert [t.pts for t in out[:5]] == [1, 42, 83, 124, 165]
+    assert steps == {41}  # the last frame too, which nothing contradicts
     assert {t.repair for t in out[1::2]} == {"ahead"}
-    assert {t.repair for t in out[::2]} == {None}
+    assert [t.repair for t in out[::2]] == [None] + 71 * ["backward"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_holds_no_more_than_it_must() -> None:
 
     stream = repair_times(endless())  # type: ignore[arg-type]
     next(stream)
-    assert taken <= LOOK_AHEAD + 2
+    assert taken <= LOOK_AHEAD + 3
 
 
 def test_nothing_in_nothing_out() -> None:
