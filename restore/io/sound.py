@@ -77,7 +77,7 @@ def sound_of(
     for part in open_parts(source):
         before, begun = written, False
         for at, samples in timed_samples(
-            _frames(part, index, report), known.rate, known.channels, count
+            _frames(part, index, count, report), known.rate, known.channels, count
         ):
             if at is not None and start is None:
                 start = at + part.offset - Fraction(before, known.rate)
@@ -92,26 +92,56 @@ def sound_of(
             yield start, samples
 
 
-def _frames(part: OpenPart, index: int, report: Report) -> Iterator[av.AudioFrame]:
+def _frames(
+    part: OpenPart, index: int, count: SoundCount, report: Report
+) -> Iterator[av.AudioFrame]:
+    """Every frame that can be decoded, and a silent one for each packet that the decoder refuses at the place where a
+    frame is due: short losses would otherwise add up until the sound is MAX_GAP early."""
     stream = part.stream(index)
     # Without a decoder the codec is unknown.
     if not isinstance(stream, AudioStream) or stream.codec_context is None:
         return
+    last: av.AudioFrame | None = None
     for _, packet in part.packets([index], report):
-        yield from _decoded(stream.codec_context, packet, report)
-    yield from _decoded(stream.codec_context, None, report)
+        frames = _decoded(stream.codec_context, packet, report)
+        if frames is None:
+            frames = _silent(last, packet)
+            count.silence += sum(f.samples for f in frames)
+            count.samples -= sum(f.samples for f in frames)
+        yield from frames
+        last = frames[-1] if frames else last
+    yield from _decoded(stream.codec_context, None, report) or []
 
 
 def _decoded(
     context: AudioCodecContext, packet: Packet[Any] | None, report: Report
-) -> list[av.AudioFrame]:
+) -> list[av.AudioFrame] | None:
+    """None: the decoder refuses the packet."""
     try:
         return context.decode(packet)
     except av.EOFError:
         return []
     except av.FFmpegError as error:
         report("packet", packet.pts if packet else None, str(error))
+        return None
+
+
+def _silent(last: av.AudioFrame | None, packet: Packet[Any]) -> list[av.AudioFrame]:
+    """Silence as long as the `last` frame, where `packet` has the time at which that one ends. What has another time
+    may be no sound at all."""
+    if last is None or last.pts is None or packet.pts is None or last.time_base is None:
         return []
+    length = Fraction(last.samples, last.sample_rate)
+    due = last.pts * Fraction(last.time_base) + length
+    if abs(packet.pts * Fraction(packet.time_base) - due) > length / 2:
+        return []
+    level = 128 if last.format.name.startswith("u8") else 0
+    silent = av.AudioFrame.from_ndarray(
+        np.full_like(last.to_ndarray(), level), format=last.format.name, layout=last.layout.name
+    )
+    silent.sample_rate, silent.time_base = last.sample_rate, last.time_base
+    silent.pts = round(due / Fraction(last.time_base))
+    return [silent]
 
 
 def is_16_bit(sample_format: str) -> bool:
