@@ -50,14 +50,15 @@ def find_format(
     if options.pixel_format != "auto":
         return _asked_format(options, fmt, taken, problems)
     wanted = _wanted_depth(options, fmt, processed)
-    for rgb, chroma in _kinds(options, fmt):
-        if not _size_fits(options.codec, chroma, fmt):
-            continue
-        layouts = [WRITTEN[name] for name in taken]
-        depths = sorted(d for is_rgb, c, d in layouts if is_rgb is rgb and c is chroma)
-        if depths:
-            depth = next((d for d in depths if d >= wanted), depths[-1])
-            return _made(options, fmt, rgb, chroma, depth)
+    fitting = [kind for kind in _kinds(options, fmt) if _size_fits(options.codec, kind[1], fmt)]
+    layouts = [WRITTEN[name] for name in taken]
+    # Without loss, room for every bit matters more than the chroma sampling: 4:1:0 of 10 bits does not exist.
+    for least in (wanted, 0) if options.codec in LOSSLESS else (0,):
+        for rgb, chroma in fitting:
+            depths = sorted(d for is_rgb, c, d in layouts if is_rgb is rgb and c is chroma)
+            if depths and depths[-1] >= least:
+                depth = next((d for d in depths if d >= wanted), depths[-1])
+                return _made(options, fmt, rgb, chroma, depth)
     problems.append(
         f"codec: {options.codec} takes no format for {fmt.width}x{fmt.height} "
         f"{described(fmt)}; try libx264 or ffv1"

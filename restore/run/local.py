@@ -462,6 +462,7 @@ class _Run:
                 checksums = self.journal.folder / "framemd5"
                 write_framemd5(joined, checksums)
             checksums.replace(sidecar_of(job.output))
+            self.listener.note(f"checksums of every frame: {sidecar_of(job.output).name}")
         joined.replace(job.output)
         self.journal.remove()
         return Summary(

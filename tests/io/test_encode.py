@@ -167,6 +167,15 @@ def test_depth_follows_the_use(use: str, processed: bool, depth: int, expected: 
     assert encoded_format(options, make_format(depth=depth), processed).depth == expected
 
 
+def test_an_archive_of_few_colours_gets_room_for_its_bits() -> None:
+    options = OutputOptions(use="archive")
+    quarter = make_format(chroma=Chroma.C410)
+    as_it_is = encoded_format(options, quarter)
+    assert (as_it_is.chroma, as_it_is.depth) == (Chroma.C410, 8)
+    restored = encoded_format(options, quarter, processed=True)
+    assert (restored.chroma, restored.depth) == (Chroma.C420, 10)
+
+
 def test_nvenc_gets_its_own_words_and_planes() -> None:
     """No card is asked: what it would be told, and in which planes."""
     options = OutputOptions(codec="hevc_nvenc", preset="slower", crf=21)
