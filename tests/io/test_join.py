@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from restore.io.join import open_source
 from restore.io.probe import InputOptions, probe
 from restore.io.sound import SoundCount, sound_of
 from restore.io.source import Source
+from restore.io.streams import plan_streams
 
 AUTO = InputOptions()
 
@@ -162,3 +164,11 @@ def test_a_part_of_another_size_is_scaled_or_refused(tmp_path: Path) -> None:
     assert (len(times), luma.shape[2:]) == (50, (48, 64))
     with pytest.raises(InputError, match="picture size 64x48 and 96x72"):
         open_source([small, large], InputOptions(size_change="error"))
+
+
+def test_packets_without_their_start_stay_behind_in_every_part(real: Callable[[str], Path]) -> None:
+    recorded = real("odd_formats/mpeg2_ts_352x288_interlaced_sar12-11.ts")
+    options = InputOptions(deinterlace="off", telecine="off")
+    source = open_source([recorded, recorded], options)
+    (action,) = plan_streams(source, "mkv", "copy").streams
+    assert (action.action, action.skip, action.later_skips) == ("copy", 1, (1,))
