@@ -153,7 +153,7 @@ def check(
     from restore.io.encode import check_output, encoded_format
     from restore.io.formats import conversions
     from restore.io.join import open_source
-    from restore.io.output import fitted_to
+    from restore.io.output import CONTAINERS, fitted_to
     from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
 
@@ -165,7 +165,7 @@ def check(
     if not inputs:
         return
     target = output or Path("out.mkv")
-    spec = replace(spec, output=fitted_to(spec.output, target))
+    spec = replace(spec, output=fitted_to(spec.output, CONTAINERS.get(target.suffix.lower())))
     source = open_source(inputs, spec.input)
     formats = spec.formats(source.video.format)
     final, processed = spec.result(formats[-1]), bool(spec.stages)

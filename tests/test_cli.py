@@ -142,6 +142,23 @@ def test_start_and_end_cut_picture_and_sound(clip: Path, tmp_path: Path, restore
     assert abs(len(sound) / 2 / 44100 - 0.4) < 2 * 1152 / 44100
 
 
+@pytest.mark.parametrize("name", ["out.avi", "out.ts"])
+def test_a_part_in_an_older_container(
+    name: str, clip: Path, tmp_path: Path, restore: Restore
+) -> None:
+    """With the default encoder: AVI gets no B-frames without being asked."""
+    done = restore(
+        *("run", "lanczos_x2", clip, name, "--start", "0.2", "--end", "0.8"),
+        *("--set=output.preset=veryfast",),
+    )
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    text = " ".join(done.stdout.split())
+    assert "audio/video offset error 0.0 ms" in text
+    done = restore("check", "lanczos_x2", clip, "--output", name)
+    assert done.returncode == 0, done.stderr
+
+
 def test_check_shows_the_chain(clip: Path, tmp_path: Path, restore: Restore) -> None:
     done = restore("check", "lanczos_x2", clip)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
+from restore.io.containers import LEAD, is_matroska, muxer_options
 from restore.io.encoder import (
     KNOWN,
     configure,
@@ -25,7 +26,7 @@ from restore.io.encoder import (
 )
 from restore.io.formats import encoder_pixel_format, find_format
 from restore.io.hdr import CARRIERS, lost_hdr
-from restore.io.output import CONTAINERS, OutputOptions, unknown_container
+from restore.io.output import CONTAINERS, OutputOptions, fitted_to, unknown_container
 from restore.io.pixels import Codes, from_planes
 from restore.options import hint
 from restore.video import VideoFormat
@@ -114,29 +115,33 @@ def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | 
     small = replace(fmt, width=width, height=height, time_base=Fraction(1, 25))
     name = encoder_pixel_format(options.codec, fmt) or ""
     file = io.BytesIO()
+    first = round(LEAD.get(container, Fraction(0)) / small.time_base)
     try:
-        with av.open(file, "w", format=container) as out:
+        with av.open(
+            file, "w", format=container, container_options=muxer_options(container)
+        ) as out:
             stream = cast(VideoStream, out.add_stream(options.codec))
             context = stream.codec_context
-            configure(context, options, small, threads=1)
+            configure(context, fitted_to(options, container), small, threads=1)
             out.start_encoding()
             for number in range(3):
-                frame = from_planes(_blank(small), small, name)
-                frame.pts, frame.time_base = number, small.time_base
+                frame = from_planes(_noise(small, number), small, name)
+                frame.pts, frame.time_base = first + number, small.time_base
                 out.mux(context.encode(frame))
             out.mux(context.encode(None))
             wanted = context.codec.canonical_name
         file.seek(0)
         # So short a transport stream is not recognised by itself.
         with av.open(file, "r", format=container) as back:
-            return _difference(back, wanted, fmt)
+            return _difference(back, wanted, fmt, is_matroska(container))
     except IndexError:
         return "no video comes back"
     except (av.FFmpegError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
 
 
-def _difference(file: InputContainer, codec: str, fmt: VideoFormat) -> str | None:
+def _difference(file: InputContainer, codec: str, fmt: VideoFormat, any_aspect: bool) -> str | None:
+    """`any_aspect`: the container's header will say it (restore.io.matroska)."""
     stream = file.streams.video[0]
     found = stream.codec_context.codec.canonical_name
     if found != codec:
@@ -151,12 +156,22 @@ def _difference(file: InputContainer, codec: str, fmt: VideoFormat) -> str | Non
     lost = [name for name, s, w in zip(names, said, wanted, strict=True) if s != w]
     if (int(frame.color_range) == 2) != bool(fmt.color.full_range) or not frame.color_range:
         lost.append("range")
-    return f"there is no room for the colour tags ({', '.join(lost)})" if lost else None
+    if lost:
+        return f"there is no room for the colour tags ({', '.join(lost)})"
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if not any_aspect and abs(aspect / fmt.sample_aspect - 1) > Fraction(1, 100):
+        return f"there is no room for the sample aspect ratio {fmt.sample_aspect}"
+    return None
 
 
-def _blank(fmt: VideoFormat) -> list[Codes]:
-    kind = np.uint8 if fmt.depth == 8 else np.uint16
-    return [np.full(shape, 1 << (fmt.depth - 1), kind) for shape in fmt.plane_shapes()]
+def _noise(fmt: VideoFormat, seed: int) -> list[Codes]:
+    """Nothing that an encoder could skip: a demuxer looks for a stream among more than a few bytes."""
+    random, kind = np.random.default_rng(seed), np.uint8 if fmt.depth == 8 else np.uint16
+    middle = 1 << (fmt.depth - 1)
+    return [
+        random.integers(middle // 2, middle, shape, dtype=kind, endpoint=True)
+        for shape in fmt.plane_shapes()
+    ]
 
 
 @cache

@@ -17,7 +17,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
@@ -97,7 +97,7 @@ def join(
                     flows.append(_converted_subtitles(source, action, mover))
                 elif action.kind == "audio":
                     flows.append(_copied_sound(source, action, mover))
-                elif action.kind == "video" and action.codec in COVERS:
+                elif action.cover:
                     flows.append(_cover(source, action, stream))
                 elif stream.type != "attachment":
                     rest[action.index] = mover
@@ -181,7 +181,7 @@ def _add_other(
         stream = sound
     elif action.action == "convert":
         stream = add_subtitles(target, known, action.to or "")
-    elif known.disposition & Disposition.attached_pic and is_matroska(target.format.name):
+    elif action.cover and is_matroska(target.format.name):
         return target.add_attachment(*COVERS[action.codec], cover_of(source, action.index))
     else:
         stream = target.add_stream_from_template(known, opaque=True)

@@ -86,10 +86,10 @@ LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"})
 """Encoders that give every code back: they get the source's own kind of planes, grey and RGB included."""
 
 
-def fitted_to(options: OutputOptions, out_path: Path) -> OutputOptions:
-    """`options` with what the container of `out_path` needs: AVI cannot say when a frame is shown, so none may
-    be coded ahead of its turn."""
-    if CONTAINERS.get(out_path.suffix.lower()) != "avi" or "bf" in options.options:
+def fitted_to(options: OutputOptions, container: str | None) -> OutputOptions:
+    """`options` with what `container` needs: AVI cannot say when a frame is shown, so none may be coded ahead of
+    its turn."""
+    if container != "avi" or "bf" in options.options:
         return options
     return options.model_copy(update={"options": {"bf": "0", **options.options}})
 

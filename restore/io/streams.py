@@ -20,6 +20,7 @@ from restore.io.output import CONTAINERS
 from restore.io.parts import cover_of, open_head
 from restore.io.reader import packets_of
 from restore.io.sound import SoundTarget, sound_targets
+from restore.io.sound_trial import try_converted_sound, try_copied_sound
 from restore.io.source import AudioStream, OtherKind, OtherStream, Source
 from restore.io.subtitles import TEXT_CODECS, subtitle_target, what_is_lost
 from restore.io.trial import (
@@ -28,7 +29,6 @@ from restore.io.trial import (
     copy_packet,
     try_container,
     try_copy,
-    try_sound,
     try_subtitles,
 )
 from restore.video import VideoFormat
@@ -62,6 +62,8 @@ class StreamAction:
     """Of converted sound."""
     shown_as: str = ""
     """The codec that a reader of the output sees."""
+    cover: bool = False
+    """A still picture that stands for the film."""
     lost: tuple[str, ...] = ()
     """What of its names the container does not keep: 'language', 'title', 'mark as forced'."""
     later_skips: tuple[int, ...] = ()
@@ -103,7 +105,7 @@ class StreamPlan:
         """In the order in which they follow the video in the output: what a container keeps apart comes
         last."""
         kept = [s for s in self.streams if s.action != "drop"]
-        return sorted(kept, key=lambda s: s.kind == "attachment" or s.codec in COVERS)
+        return sorted(kept, key=lambda s: s.kind == "attachment" or s.cover)
 
     def lines(self) -> list[str]:
         """For people: one line a stream."""
@@ -153,10 +155,14 @@ def _named(language: str | None, title: str | None) -> str:
 
 
 def plan_streams(
-    source: Source, container: str, audio: Literal["copy", "flac", "none"]
+    source: Source,
+    container: str,
+    audio: Literal["copy", "flac", "none"],
+    begins_inside: bool = False,
 ) -> StreamPlan:
     """Decide by muxing real packets into `container` ('mkv', 'mp4', 'mov' or FFmpeg's name) and
-    decoding them back. Raises InputError when the source can no longer be read."""
+    decoding them back. `begins_inside`: only a later part of the source is wanted.
+    Raises InputError when the source can no longer be read."""
     target = CONTAINERS.get(f".{container}", container)
     with open_head(source) as file:
         covers = [s.index for s in source.other if is_cover(file.streams[s.index])]
@@ -165,7 +171,7 @@ def plan_streams(
         packets = _first_packets(file, wanted) | {n: [_cover(source, n)] for n in covers}
         sounds = [file.streams[s.index] for s in source.audio]
         actions = [
-            _plan_audio(stream, known, packets[known.index], target, source, audio)
+            _plan_audio(stream, known, packets[known.index], target, source, audio, begins_inside)
             for known, stream in zip(source.audio, sounds, strict=True)
             if isinstance(stream, AvAudioStream)
         ]
@@ -227,6 +233,7 @@ def _plan_audio(
     container: str,
     source: Source,
     wish: Literal["copy", "flac", "none"],
+    begins_inside: bool,
 ) -> StreamAction:
     origin = source.start
 
@@ -240,8 +247,10 @@ def _plan_audio(
     if stream.codec_context is None:
         return drop("FFmpeg does not know its codec")
     why = 'audio = "flac" in [output]'
-    if wish == "copy":
-        tried = try_copy(stream, packets, container, origin)
+    if wish == "copy" and container == "avi" and begins_inside:
+        why = "avi has no start but 0, and packets seldom begin where a part does"
+    elif wish == "copy":
+        tried = try_copied_sound(stream, packets, container, origin)
         joints = Joints() if tried.error else try_joints(source, known.index, container)
         if tried.error is None and joints.error is None:
             reason = _copy_reason(tried, container)
@@ -255,7 +264,7 @@ def _plan_audio(
         return drop("nothing in it can be decoded")
     refused = "no codec for it"
     for target in sound_targets(container, known.rate, known.channels, sample_format):
-        tried = try_sound(stream, packets, container, origin, target)
+        tried = try_converted_sound(stream, packets, container, origin, target)
         if tried.error is None:
             reason = f"{why}; {target.text(known.rate, known.channels)}"
             action = _kept(known, "audio", "convert", target.codec, reason, tried)
@@ -320,12 +329,13 @@ def _plan_other(
     if is_cover(stream):
         if container == "matroska" and known.codec in COVERS:
             reason = "a cover picture, as an attachment"
-            return StreamAction(known.index, "video", known.codec, "copy", None, reason)
+            return StreamAction(known.index, "video", known.codec, "copy", None, reason, cover=True)
         if not is_quicktime(container):
             return drop(f"a cover picture is not carried to {container}; try an .mkv file")
     tried = try_copy(stream, packets, container, origin)
     if tried.error is None:
-        return _kept(known, known.kind, "copy", None, "as it is", tried)
+        kept = _kept(known, known.kind, "copy", None, "as it is", tried)
+        return replace(kept, cover=is_cover(stream))
     why = f"{container} cannot hold it ({tried.error})"
     encoder = subtitle_target(container)
     if known.codec in TEXT_CODECS and encoder is not None:

@@ -9,9 +9,6 @@ from fractions import Fraction
 from typing import Any, TypeVar, cast
 
 import av
-import numpy as np
-import numpy.typing as npt
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
@@ -22,23 +19,13 @@ from restore.io.containers import LEAD, muxer_options
 from restore.io.moving import Mover, in_order
 from restore.io.names import lost_names, name_stream
 from restore.io.reader import codec_name
-from restore.io.sound import SoundCount, SoundTarget, encode_samples, open_sound, to_samples
 from restore.io.subtitles import add_subtitles, converted_subtitle
 
 TRIAL_PACKETS = 48
 """Packets of a stream that are tried: a second or two of sound."""
 
-Sound = npt.NDArray[np.float64]
-"""(channels, n), full scale 1."""
-
-Decoded = tuple[Sound | None, int, Fraction | None]
-"""(all samples or None, how many packets were refused before the first that was not, seconds of the first
-sample or None)."""
-
 Filler = Callable[[OutputContainer], tuple["Stream | None", "Iterator[Packet[Any]]"]]
 """Adds one stream to a file; what it returns gives its packets once the header is written."""
-
-_TOLERANCE = Fraction(1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,61 +59,11 @@ def try_copy(
 ) -> TrialResult:
     """Mux `packets` (in file order, from the start of `stream`) into `container` and read them back.
     `origin`: seconds on the source's clock at which the output begins."""
-    if isinstance(stream, AudioStream):
-        return _try_sound(stream, packets, container, origin)
     try:
-        with _muxed(container, _copier(stream, packets, container, origin)) as file:
+        with muxed(container, copier(stream, packets, container, origin)) as file:
             return _compare_other(stream, packets, file)
     except (av.FFmpegError, ValueError, TypeError) as error:
-        return TrialResult(_reason(error))
-
-
-def try_sound(
-    stream: AudioStream,
-    packets: Sequence[Packet[Any]],
-    container: str,
-    origin: Fraction,
-    target: SoundTarget,
-) -> TrialResult:
-    """The same for sound that is decoded and encoded as `target`."""
-    stream.codec_context.flush_buffers()
-    rate = stream.codec_context.sample_rate
-    frames = [f for p in packets for f in _frames(stream, p)]
-    wanted = [to_samples(f, SoundCount()) for f in frames]
-    channels = stream.codec_context.channels
-    wanted = [w for w in wanted if w.shape[1] == channels]
-    if not wanted:
-        return TrialResult("nothing in it can be decoded")
-    start = next((_time(f) for f in frames), None)
-
-    def fill(out: OutputContainer) -> tuple[Stream, Iterator[Packet[Any]]]:
-        added = cast(AudioStream, out.add_stream(target.encoder, rate=target.rate))
-        open_sound(added.codec_context, target)
-        name_stream(added, stream, container)
-        timed = ((start, block) for block in wanted)
-        zero = origin - LEAD.get(container, Fraction(0))
-        encoded = encode_samples(added.codec_context, timed, zero, rate, target.whole_start)
-        return added, _given(encoded, added)
-
-    try:
-        with _muxed(container, fill) as file:
-            found_stream = _second_stream(file, AudioStream)
-            found, _, found_start = _decode(found_stream, list(file.demux(found_stream)))
-            shown, lost = codec_name(found_stream), lost_names(stream, found_stream)
-    except (av.FFmpegError, ValueError) as error:
-        return TrialResult(_reason(error))
-    length = sum(map(len, wanted)) * target.rate // rate
-    if found is None or found.shape[1] < length - 1 or found.shape[0] < min(channels, 2):
-        return TrialResult("sound is lost when it is read back")
-    if target.bits:
-        exact = np.concatenate(wanted).T / 2.0**31
-        if not np.array_equal(exact[:, ::-1], found[:, ::-1][:, : exact.shape[1]]):
-            return TrialResult("other sound comes out when it is read back")
-    extra = 0
-    if not target.bits and found_start is not None and start is not None:
-        at = start - origin + LEAD.get(container, Fraction(0))
-        extra = max(0, round((at - found_start) * target.rate))
-    return TrialResult(None, 0, extra, shown, lost)
+        return TrialResult(reason_of(error))
 
 
 def try_subtitles(
@@ -147,14 +84,14 @@ def try_subtitles(
                 yield made
 
     try:
-        with _muxed(container, fill) as file:
-            found = _second_stream(file, Stream)
+        with muxed(container, fill) as file:
+            found = second_stream(file, Stream)
             back = [p for p in file.demux(found) if p.size]
             if packets and not back:
                 return TrialResult("no text comes back")
             return TrialResult(None, shown_as=codec_name(found), lost=lost_names(stream, found))
     except (av.FFmpegError, ValueError, TypeError) as error:
-        return TrialResult(_reason(error))
+        return TrialResult(reason_of(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +114,7 @@ def try_container(
         return None, iter(())
 
     try:
-        with _muxed(container, fill) as file:
+        with muxed(container, fill) as file:
             found = {k.lower() for k in file.metadata}
             return ContainerTrial(
                 len(file.chapters()) == len(chapters),
@@ -187,7 +124,7 @@ def try_container(
         return ContainerTrial(False, tuple(metadata))
 
 
-def _copier(
+def copier(
     stream: Stream, packets: Iterable[Packet[Any]], container: str, origin: Fraction
 ) -> Filler:
     def fill(out: OutputContainer) -> tuple[Stream, Iterator[Packet[Any]]]:
@@ -205,72 +142,11 @@ def _copier(
     return fill
 
 
-def _given(packets: Iterable[Packet[Any]], stream: Stream) -> Iterator[Packet[Any]]:
-    for packet in packets:
-        packet.stream = stream
-        yield packet
-
-
-def _try_sound(
-    stream: AudioStream, packets: Sequence[Packet[Any]], container: str, origin: Fraction
-) -> TrialResult:
-    wanted, skip, start = _decode(stream, packets)
-    if skip:
-        # What a refused packet leaves in the decoder is noise; the copy will not have it.
-        stream.codec_context.flush_buffers()
-        wanted, _, start = _decode(stream, packets[skip:])
-    if wanted is None:
-        return TrialResult("nothing in it can be decoded")
-    try:
-        with _muxed(container, _copier(stream, packets[skip:], container, origin)) as file:
-            found_stream = _second_stream(file, AudioStream)
-            found, _, found_start = _decode(found_stream, list(file.demux(found_stream)))
-            shown, lost = codec_name(found_stream), lost_names(stream, found_stream)
-            rate = found_stream.codec_context.sample_rate
-    except (av.FFmpegError, ValueError) as error:
-        return TrialResult(_reason(error))
-    if found is None or len(found) != len(wanted) or found.shape[1] < wanted.shape[1]:
-        return TrialResult("sound is lost when it is read back")
-    late = Fraction(0)
-    if start is not None and found_start is not None:
-        late = found_start - (start - origin + LEAD.get(container, Fraction(0)))
-    # The last packet of a cut file is short, and decoders read noise beyond it.
-    compared = wanted.shape[1] * (len(packets) - 1) // len(packets)
-    extra = _aligned(found, wanted[:, :compared], round(-late * rate))
-    if extra is None:
-        return TrialResult("other sound comes out when it is read back")
-    late += Fraction(extra, rate)
-    if abs(late) > _TOLERANCE:
-        side = "late" if late > 0 else "early"
-        return TrialResult(f"it would play {abs(float(late)):.3f} s too {side}")
-    return TrialResult(None, skip, extra, shown, lost)
-
-
-_ROUNDING = 64
-"""Samples by which a start in milliseconds may be wrong."""
-
-
-def _aligned(found: Sound, wanted: Sound, guess: int) -> int | None:
-    """How many samples of `found` come before those of `wanted`, or None where they are not in it. A container
-    may play what another one hides: an encoder's delay at the start, the rest of the last packet."""
-    spare = found.shape[1] - wanted.shape[1]
-    near = sorted(range(-_ROUNDING, _ROUNDING + 1), key=abs)
-    for extra in (0, spare, *(guess + n for n in near)):
-        if not 0 <= extra <= spare:
-            continue
-        part = found[:, extra : extra + wanted.shape[1]]
-        # Another decoder may be chosen for the same packets (mp2: integer or float): two steps of 16 bits.
-        # Integers clip where floats do not.
-        if np.abs(np.clip(part, -1, 1) - np.clip(wanted, -1, 1)).max(initial=0) <= 2 / 32768:
-            return int(extra)
-    return None
-
-
 def _compare_other(
     stream: Stream, packets: Sequence[Packet[Any]], file: av.container.InputContainer
 ) -> TrialResult:
     """Whether what came back is of the same kind and content."""
-    found = _second_stream(file, Stream)
+    found = second_stream(file, Stream)
     name = codec_name(found)
     told_apart = name != "unknown" or stream.type == "attachment"
     if found.type != stream.type or name != codec_name(stream) or not told_apart:
@@ -291,53 +167,7 @@ def _compare_other(
     return TrialResult(None, shown_as=name, lost=lost_names(stream, found))
 
 
-def _decode(stream: AudioStream, packets: Sequence[Packet[Any]]) -> Decoded:
-    context, refused, accepted = stream.codec_context, 0, False
-    blocks: list[Sound] = []
-    start: Fraction | None = None
-    for packet in [*packets, None]:
-        try:
-            frames = context.decode(packet)
-        except av.EOFError:
-            break
-        except av.FFmpegError:
-            refused += not accepted
-            continue
-        accepted = True
-        for frame in frames:
-            if not blocks:
-                start = _time(frame)
-            blocks.append(_sound(frame))
-    same = [b for b in blocks if len(b) == len(blocks[0])]
-    return (np.concatenate(same, axis=1), refused, start) if same else (None, 0, None)
-
-
-def _frames(stream: AudioStream, packet: Packet[Any]) -> list[av.AudioFrame]:
-    try:
-        return stream.codec_context.decode(packet)
-    except av.FFmpegError:
-        return []
-
-
-def _time(frame: av.AudioFrame) -> Fraction | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return frame.pts * Fraction(frame.time_base)
-
-
-def _sound(frame: av.AudioFrame) -> Sound:
-    raw = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    planes = raw if frame.format.is_planar else raw.reshape(-1, channels).T
-    peak = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0}.get(
-        frame.format.name.rstrip("p"), 1.0
-    )
-    offset = 128.0 if frame.format.name.startswith("u8") else 0.0
-    sound: Sound = (planes.astype(np.float64) - offset) / peak
-    return sound
-
-
-def _muxed(container: str, fill: Filler) -> av.container.InputContainer:
+def muxed(container: str, fill: Filler) -> av.container.InputContainer:
     """A file in memory with a picture and what `fill` adds, as the output will have them, open to read."""
     file = io.BytesIO()
     lead = LEAD.get(container, Fraction(0))
@@ -362,7 +192,7 @@ _PICTURES = {"webm": "libvpx"}
 S = TypeVar("S", bound=Stream)
 
 
-def _second_stream(file: av.container.InputContainer, kind: type[S]) -> S:
+def second_stream(file: av.container.InputContainer, kind: type[S]) -> S:
     """What was tried: it follows the picture. Raises ValueError."""
     found = file.streams[1] if len(file.streams) > 1 else None
     if not isinstance(found, kind):
@@ -370,5 +200,5 @@ def _second_stream(file: av.container.InputContainer, kind: type[S]) -> S:
     return found
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)

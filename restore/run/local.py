@@ -23,7 +23,7 @@ from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.join import open_source
 from restore.io.mux import VerifyReport, join, verify
-from restore.io.output import fitted_to
+from restore.io.output import CONTAINERS, fitted_to
 from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
 from restore.pipeline import PipelineSpec
@@ -164,7 +164,9 @@ def prepare(job: Job) -> Prepared:
         )
     if job.start is not None and job.end is not None and job.end <= job.start:
         raise OutputError("--end: expected a time after --start")
-    spec = replace(job.spec, output=fitted_to(job.spec.output, job.output))
+    spec = replace(
+        job.spec, output=fitted_to(job.spec.output, CONTAINERS.get(job.output.suffix.lower()))
+    )
     job = replace(job, spec=spec)
     source = open_source(job.inputs, job.spec.input)
     formats = job.spec.formats(source.video.format)
@@ -174,7 +176,7 @@ def prepare(job: Job) -> Prepared:
         raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
     output = encoded_format(job.spec.output, result, processed)
     container = job.output.suffix.lower().removeprefix(".")
-    streams = plan_streams(source, container, job.spec.output.audio)
+    streams = plan_streams(source, container, job.spec.output.audio, job.start is not None)
     threads = job.threads or len(os.sched_getaffinity(0))
     return Prepared(job, source, formats, output, streams, find_device(job.device), threads)
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from media_clips import VFR, ffmpeg, ffmpeg_bytes, frame_times, make_clip, stream_lines
+from media_clips import (
+    VFR,
+    ffmpeg,
+    ffmpeg_bytes,
+    frame_times,
+    make_clip,
+    make_sounding_clip,
+    stream_lines,
+)
 from test_mux import Job, encoded
 
 from restore.io.containers import slot_duration
 from restore.io.encode import OutputOptions
 from restore.io.mux import verify
+from restore.io.streams import plan_streams
 
 ASS = """[Script Info]
 ScriptType: v4.00+
@@ -153,9 +163,15 @@ def test_everything_comes_out(
     check_words(out, expected)
 
 
-def check_sound(source: Path, out: Path, shift: Fraction, container: str) -> None:
-    """The same wave at the same place: both streams, by cross-correlation at 44.1 kHz from time 0."""
-    for stream in ("0:a:0", "0:a:1"):
+def check_sound(
+    source: Path,
+    out: Path,
+    shift: Fraction,
+    container: str,
+    streams: Sequence[str] = ("0:a:0", "0:a:1"),
+) -> None:
+    """The same wave at the same place, by cross-correlation at 44.1 kHz from time 0."""
+    for stream in streams:
         waves = []
         for path, delay in ((source, shift), (out, Fraction(0))):
             raw = ffmpeg_bytes(
@@ -205,3 +221,60 @@ def test_slots_of_avi() -> None:
     assert slot_duration(pal, Fraction(1, 25)) == Fraction(1, 25)
     odd = [Fraction(n, 1000) for n in (0, 17, 58, 60, 131)]
     assert slot_duration(odd, Fraction(40, 1000)) == Fraction(1, 1000)
+
+
+def shown_frames(path: Path) -> list[Fraction]:
+    """Times of the frames a player shows, from the first one's."""
+    times = frame_times(path)
+    return [t - times[0] for t in times]
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path, container: str) -> None:
+    """Cut between two key frames without encoding again: the film begins inside a group of pictures."""
+    whole = make_sounding_clip(
+        tmp_path / "whole.mp4", "-c:v", "mpeg4", "-g", "10", "-c:a", "aac", seconds=2
+    )
+    cut = tmp_path / "cut.mp4"
+    ffmpeg("-ss", "0.56", "-i", whole, "-c", "copy", cut)
+    job = encoded(cut, tmp_path, OutputOptions(preset="ultrafast"))
+    out = tmp_path / f"out.{container}"
+    plan = job.join(out)
+    verify(out, job.pts_ms, job.format, job.source, plan)
+    shown = shown_frames(cut)
+    assert len(shown) < 40  # of 50 - 10 from the key frame on
+    found = shown_frames(out)
+    assert len(found) == len(shown)
+    assert max(abs(a - b) for a, b in zip(found, shown, strict=True)) <= Fraction(1, 1000)
+    # The first frame shown is the same picture in both.
+    first = ("-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray")
+    a, b = (np.frombuffer(ffmpeg_bytes("-i", f, *first), np.uint8) for f in (cut, out))
+    assert np.abs(a.astype(int) - b).mean() < 4
+    check_sound(cut, out, -Fraction(job.source.start), container, streams=("0:a:0",))
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mkv", "flac"), ("mov", "alac"), ("webm", "opus"), ("avi", "pcm_s16le"), ("ts", "aac")]
+)  # fmt: skip
+def test_odd_sound_is_converted_in_place(tmp_path: Path, container: str, codec: str) -> None:
+    """8 bits at 11025 Hz, one channel, that begin a third of a second late."""
+    picture = make_clip(tmp_path / "picture.mkv", "-c:v", "mpeg4")
+    clip = tmp_path / "clip.mkv"
+    tone = "aevalsrc=0.5*sin(1500*t*t):s=11025:d=1.2"
+    ffmpeg(
+        "-i", picture, "-itsoffset", "0.33", "-f", "lavfi", "-i", tone, "-map", "0:v", "-map", "1",
+        "-c:v", "copy", "-c:a", "pcm_u8", clip,
+    )  # fmt: skip
+    options = OutputOptions(preset="ultrafast", options={"bf": "0"})
+    if container == "webm":
+        options = OutputOptions(
+            codec="libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}
+        )
+    job = encoded(clip, tmp_path, options)
+    plan = plan_streams(job.source, container, "flac")
+    assert [s.to for s in plan.streams] == [codec]
+    out = tmp_path / f"out.{container}"
+    job.join(out, plan)
+    verify(out, job.pts_ms, job.format, job.source, plan)
+    shift = Fraction(7, 5) if container == "ts" else Fraction(0)
+    check_sound(clip, out, shift - Fraction(job.source.start), container, streams=("0:a:0",))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
-from restore.io import trial
+from restore.io import sound_trial
 from restore.io.probe import InputOptions, Source, probe
 from restore.io.sound import SoundCount, sound_of, timed_samples, to_samples
 from restore.io.streams import plan_streams
@@ -77,7 +77,7 @@ def test_what_comes_back_as_other_sound_is_not_copied(
     clip = make_sounding_clip(tmp_path / "clip.mpg", "-c:v", "mpeg1video", "-c:a", "mp2")
     other = ["-af", "areverse", "-c:v", "mpeg1video", "-c:a", "mp2"]
     mixed_up = make_sounding_clip(tmp_path / "other.mpg", *other).read_bytes()
-    monkeypatch.setattr(trial, "_muxed", lambda *_: av.open(io.BytesIO(mixed_up)))
+    monkeypatch.setattr(sound_trial, "muxed", lambda *_: av.open(io.BytesIO(mixed_up)))
     (sound,) = plan_streams(source_of(clip), "mkv", "copy").streams
     assert sound.action == "drop"  # FLAC comes back as it, too
     assert sound.reason.count("other sound comes out when it is read back") == 2
