@@ -12,8 +12,9 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from restore.io.parts import OpenPart, open_parts
+from restore.io.sound_trial import try_copied_sound
 from restore.io.source import Source
-from restore.io.trial import TRIAL_PACKETS, copy_packet, try_copy
+from restore.io.trial import TRIAL_PACKETS, copy_packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def try_joints(source: Source, index: int, container: str) -> Joints:
         setup = mine
         packets = [copy_packet(p) for p in islice(_packets(part, index), TRIAL_PACKETS)]
         if number and packets:
-            tried = try_copy(stream, packets, container, _time(packets[0]))
+            tried = try_copied_sound(stream, packets, container, _time(packets[0]))
             if tried.error is not None:
                 return Joints(f"{name}: {tried.error}")
             if tried.extra or packets[0].has_sidedata(_SKIPPED):
