@@ -204,6 +204,7 @@ def _picture(index: Index) -> dict[str, Any]:
         ],
         "refused_packets": [{"pts_ms": e.pts_ms, "why": e.text} for e in events("packet")],
         "container_errors": [{"pts_ms": e.pts_ms, "why": e.text} for e in events("demux")],
+        "size_changes": [{"pts_ms": e.pts_ms, "what": e.text} for e in events("size")],
         "counts": dict(log.counts),
         "listed_at_most": LIMIT,
     }

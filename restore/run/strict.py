@@ -16,6 +16,7 @@ _WORDS: dict[EventKind, tuple[str, str]] = {
     "packet": ("packet that cannot be decoded", "packets that cannot be decoded"),
     "demux": ("error of the container", "errors of the container"),
     "stamp": ("time stamp that cannot be true", "time stamps that cannot be true"),
+    "size": ("change of the picture's size", "changes of the picture's size"),
 }
 
 

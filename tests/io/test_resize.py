@@ -11,6 +11,8 @@ from restore.errors import InputError
 from restore.io.decode import DecodeLog, decode
 from restore.io.join import open_source
 from restore.io.probe import InputOptions
+from restore.io.streams import StreamPlan
+from restore.run.strict import refuse_damage
 from restore.video import FrameBatch
 
 
@@ -48,6 +50,12 @@ def test_other_sizes_are_scaled(tmp_path: Path) -> None:
     small = [cv2.resize(f, (96, 64), interpolation=cv2.INTER_AREA) for f in pan(10, 144, 96)]
     errors = [psnr(a, b) for a, b in zip(luma(frames)[30:40], small, strict=True)]
     assert min(errors) > 32
+
+
+def test_strict_refuses_it(tmp_path: Path) -> None:
+    source = open_source([joined(tmp_path, (96, 64, 30), (48, 32, 10))], InputOptions())
+    with pytest.raises(InputError, match="1 change of the picture's size"):
+        refuse_damage(source, StreamPlan("matroska", ()), None, DecodeLog())
 
 
 def test_the_size_of_most_decides(tmp_path: Path) -> None:
