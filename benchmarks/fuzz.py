@@ -33,6 +33,7 @@ from fuzz_inputs import GENERATED, MUTATIONS, Clip, clips, mutated
 from fuzz_trial import CPU_SECONDS, MEMORY, settle, try_input
 
 GOOD = ("ok", "refused")
+TARGETS = ("mkv", "mkv", "mkv", "mp4", "mov", "avi", "ts")
 KINDS = ("ok", "refused", "exception", "crash", "hang", "memory")
 
 
@@ -84,11 +85,13 @@ def explore(options: argparse.Namespace, known: list[Clip], folder: Path) -> lis
         path.write_bytes(data)
         chance = random.Random(f"whole:{options.seed}:{number}").random()
         whole = chance < 1 / options.whole or options.only is not None
-        finding = try_input(path, pipeline if whole else None)
+        target = random.Random(f"target:{options.seed}:{number}").choice(TARGETS)
+        finding = try_input(path, target, pipeline if whole else None)
         result = {
             "number": number,
             "clip": clip.name,
             "how": how,
+            "target": target,
             "whole": whole,
             **asdict(finding),
         }
@@ -131,6 +134,8 @@ def document(results: list[dict[str, Any]], options: argparse.Namespace, known: 
     decoded = sum(r["frames"] > 0 for r in results)
     whole = [r for r in results if r["step"] == "run"]
     finished = sum(r["outcome"] == "ok" for r in whole)
+    planned = Counter(r.get("target", "mkv") for r in results)
+    targets = ", ".join(f"{count} {name}" for name, count in planned.most_common())
     kinds = {clip.name: clip.container for clip in known}
     tables: dict[str, list[dict[str, Any]]] = {}
     for result in results:
@@ -145,8 +150,8 @@ with PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}.
 {len(results)} inputs: short beginnings of {sum(c.name not in GENERATED for c in known)} real and {len(GENERATED)} generated
 files, {sum(len(c.data) for c in known) / len(known) / 1000:.0f} kB each on average, damaged by one to three of {len(MUTATIONS)} mutations (flipped bits; overwritten,
 zeroed, lost, repeated, exchanged stretches; a cut end; wrong header numbers; the tail of another file). Each was
-opened, decoded with its sound, and its streams were planned for Matroska, in a process of its own with {CPU_SECONDS} s of processor
-time and {MEMORY >> 20} MiB of memory beyond the program itself. One in {options.whole} went through a whole run: {len(whole)} reached it,
+opened, decoded with its sound, and its streams were planned for an output ({targets}), in a process
+of its own with {CPU_SECONDS} s of processor time and {MEMORY >> 20} MiB of memory beyond the program itself. One in {options.whole} went through a whole run: {len(whole)} reached it,
 {finished} outputs were made and passed the check after the run, {len(whole) - finished} were not written, with an error that says why.
 
 - **{decoded} inputs ({decoded / len(results):.1%}) still gave a frame**; {counts["refused"]} ended in an error of restore's own.

@@ -17,7 +17,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -56,15 +55,16 @@ class Finding:
     """Peak memory beyond what the process began with."""
 
 
-def try_input(path: Path, pipeline: Path | None) -> Finding:
-    """Open, decode and plan `path`; with a pipeline file, the whole chain into a file beside it, verified."""
+def try_input(path: Path, target: str, pipeline: Path | None) -> Finding:
+    """Open and decode `path`, plan its streams for the container `target` ('mkv'); with a pipeline file, the
+    whole chain into such a file beside it, verified."""
     faults = path.with_suffix(".fault")
     reading, writing = os.pipe()
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _child(path, pipeline, writing, faults)
+        _child(path, target, pipeline, writing, faults)
     os.close(writing)
     said, hung = _listen(reading, pid)
     _, status, usage = os.wait4(pid, 0)
@@ -99,7 +99,7 @@ def _listen(reading: int, pid: int) -> tuple[str, bool]:
     return (lines[-2] if len(lines) > 1 else ""), hung
 
 
-def _child(path: Path, pipeline: Path | None, writing: int, faults: Path) -> None:
+def _child(path: Path, target: str, pipeline: Path | None, writing: int, faults: Path) -> None:
     """Never returns."""
     finding = Finding(mib=_resident())
     fault_file = faults.open("w")
@@ -120,7 +120,7 @@ def _child(path: Path, pipeline: Path | None, writing: int, faults: Path) -> Non
         say()
 
     try:
-        _exercise(path, pipeline, finding, step)
+        _exercise(path, target, pipeline, finding, step)
         finding.outcome = "ok"
     except RestoreError as error:
         finding.outcome, finding.text = "refused", str(error).replace(str(path), "FILE")[:300]
@@ -133,7 +133,11 @@ def _child(path: Path, pipeline: Path | None, writing: int, faults: Path) -> Non
 
 
 def _exercise(
-    path: Path, pipeline: Path | None, finding: Finding, step: Callable[[str], None]
+    path: Path,
+    target: str,
+    pipeline: Path | None,
+    finding: Finding,
+    step: Callable[[str], None],
 ) -> None:
     step("probe")
     source = probe(path, InputOptions())
@@ -147,12 +151,11 @@ def _exercise(
         for _ in islice(sound_of(source, stream.index, SoundCount()), SOUND_FRAMES):
             pass
     step("streams")
-    plan_streams(source, "mkv", "copy")
+    plan_streams(source, target, "copy")
     if pipeline is not None:
         step("run")
-        output = path.with_name("output.mkv")
-        # Old clips are slow to index only because they are long: a second is enough here.
-        job = Job(read_pipeline(pipeline), path, output, "cpu", end=Fraction(1), threads=1)
+        output = path.with_name(f"output.{target}")
+        job = Job(read_pipeline(pipeline), path, output, "cpu", threads=1)
         run(prepare(job), Listener())
         if not output.is_file():
             raise AssertionError("run succeeded without an output")

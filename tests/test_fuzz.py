@@ -63,7 +63,7 @@ path = Path({str(tmp_path / "input.avi")!r})
 path.write_bytes(b"x")
 for fault in (bug, crash, memory, hang):
     fuzz_trial.probe = fault
-    finding = fuzz_trial.try_input(path, None)
+    finding = fuzz_trial.try_input(path, "mkv", None)
     print(finding.outcome, finding.step)
 """
     done = subprocess.run(
