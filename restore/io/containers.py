@@ -13,8 +13,9 @@ decode times of B-frames and an encoder's delay lie before the first frame; FFmp
 _COMMON = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
 """No random numbers, dates or versions in it, and no shift of time (we shift ourselves; Matroska holds the
 small negative times of an encoder's delay)."""
-_QUICKTIME = {"movie_timescale": "90000"}
-"""Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms."""
+_QUICKTIME = {"movie_timescale": "90000", "write_tmcd": "0"}
+"""Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms. A time code
+in the metadata must not become a track, which no plan knows and which most rates cannot have."""
 
 _MATROSKA = frozenset({"matroska", "webm"})
 _SLOT_RATES = (

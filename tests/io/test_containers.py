@@ -278,3 +278,17 @@ def test_odd_sound_is_converted_in_place(tmp_path: Path, container: str, codec: 
     verify(out, job.pts_ms, job.format, job.source, plan)
     shift = Fraction(7, 5) if container == "ts" else Fraction(0)
     check_sound(clip, out, shift - Fraction(job.source.start), container, streams=("0:a:0",))
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_a_time_code_becomes_no_track(tmp_path: Path, container: str) -> None:
+    """FFmpeg would add one, at 60000 frames a second here, which it then refuses."""
+    tape = make_clip(
+        tmp_path / "tape.dv", "-c:v", "dvvideo", "-s", "720x576", "-pix_fmt", "yuv420p", seconds=0.2
+    )
+    job = encoded(tape, tmp_path, OutputOptions(preset="ultrafast"), cuts=(3,))
+    assert "timecode" in ffmpeg("-i", tape, "-f", "null", "-")
+    out = tmp_path / f"out.{container}"
+    plan = job.join(out)
+    assert verify(out, job.pts_ms, job.format, job.source, plan).frames == 5
+    assert len([line for line in stream_lines(out) if "->" not in line]) == 1
