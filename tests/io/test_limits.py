@@ -16,7 +16,7 @@ from media_clips import ffmpeg, make_clip, make_sounding_clip
 from restore.errors import InputError
 from restore.io import reader
 from restore.io import sound as sound_module
-from restore.io.decode import decode
+from restore.io.decode import DecodeLog, decode
 from restore.io.probe import MAX_TAGS, InputOptions, Source, probe
 from restore.io.sound import SoundCount, sound_of, timed_samples, to_samples
 from restore.io.streams import plan_streams
@@ -51,7 +51,9 @@ def test_a_picture_of_gigabytes_in_a_file_of_bytes_is_refused(
     assert "none can be decoded" in message(path)
 
 
-def test_a_picture_that_grows_midway_is_not_made(tmp_path: Path) -> None:
+def test_a_picture_that_grows_midway_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MPEG-1 states its size before every group of pictures."""
     clip = make_clip(tmp_path / "clip.m1v", "-c:v", "mpeg1video", "-g", "5", seconds=0.6)
     sequence = b"\0\0\1\xb3"
@@ -59,8 +61,16 @@ def test_a_picture_that_grows_midway_is_not_made(tmp_path: Path) -> None:
     again = data.rindex(sequence)
     grown = data[: again + 4] + b"\xff\xff\xff" + data[again + 7 :]
     clip.write_bytes(grown)
-    with pytest.raises(InputError, match="picture changes from 64x48 to 4095x4095"):
-        list(decode(look(clip)))
+    source = look(clip)
+
+    def refusals() -> set[str]:
+        log = DecodeLog()
+        assert {batch.planes[0].shape[-2:] for batch in decode(source, log=log)} == {(48, 64)}
+        return {event.text for event in log.events}
+
+    assert "Invalid argument" not in refusals()
+    monkeypatch.setattr(reader, "MAX_PIXELS", 1 << 20)
+    assert "Invalid argument" in refusals()
 
 
 def test_a_decoder_is_told_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +210,7 @@ class Stubborn:
 
     def __init__(self) -> None:
         self.thread_count, self.options, self.refused = 1, dict[str, str](), 0
+        self.is_open = False
 
     def decode(self, _: object) -> list[av.VideoFrame]:
         self.refused += 1
