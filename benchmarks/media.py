@@ -2,7 +2,8 @@
 
 python benchmarks/media.py FOLDER... [--write docs/media.md] [--name PATTERN]
 
-Columns: frames in and out; the largest error of a frame's time; the largest change of a sound's start against the
+Frame times, sound and samples of source and output are the static FFmpeg's (oracle.py), and what restore claims in its
+record of the run (`--json`) must agree with them. Columns: frames in and out; the largest error of a frame's time; the largest change of a sound's start against the
 picture; samples of sound in and out; frames of the lossless output that equal the source's in every sample; streams,
 shape and tags of the output; and what the static FFmpeg complains of while it decodes the output (nothing, or the file
 is not ok). "ok" needs all of it; a file that is refused must be refused in one line.
@@ -11,11 +12,13 @@ is not ok). "ok" needs all of it; a file that is refused must be refused in one 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import oracle
 from measure import restore
@@ -96,7 +99,9 @@ def convert(file: Path, before: oracle.File, container: str, folder: Path) -> Ro
     pipeline, target = folder / "empty.toml", folder / f"out.{container}"
     pipeline.write_text(TARGETS[container])
     target.unlink(missing_ok=True)
-    done = restore("run", pipeline, file, target, "-v")
+    record = folder / "record.json"
+    record.unlink(missing_ok=True)
+    done = restore("run", pipeline, file, target, "-v", "--json", record)
     if done.code:
         lines = done.text.strip().splitlines()
         row.verdict = f"refused: {lines[-1].partition('error: ')[2].replace(str(file), 'it')}"
@@ -107,27 +112,43 @@ def convert(file: Path, before: oracle.File, container: str, folder: Path) -> Ro
         return row
     marks = ("deinterlac", "telecin", "scan:", "crop", "rotat", "concealed")
     row.notes = [s for s in done.text.splitlines() if any(m in s for m in marks)]
-    judge(row, file, target, before, oracle.read(target))
+    judge(row, file, target, before, oracle.read(target), json.loads(record.read_text("utf-8")))
     return row
 
 
-def judge(row: Row, file: Path, target: Path, before: oracle.File, after: oracle.File) -> None:
+def judge(
+    row: Row,
+    file: Path,
+    target: Path,
+    before: oracle.File,
+    after: oracle.File,
+    claims: dict[str, Any],
+) -> None:
     """Fill the row; every mismatch is a fault."""
     seen, made = before.picture, after.picture
+    compare_claims(row, after, claims)
     row.frames = f"{len(seen.times)}/{len(made.times)}"
     row.streams = ", ".join(after.streams)
     row.shape = f"{made.size} {made.sar}"
     row.tags = made.tags
-    if len(seen.times) != len(made.times):
-        row.faults.append(f"{len(seen.times)} frames became {len(made.times)}")
+    put_in = {f["index"] for f in claims["repaired_frames"] if not f["decoded"]}
+    times = [t for i, t in enumerate(made.times) if i not in put_in]
+    if put_in:
+        row.frames += f" ({len(put_in)} put in)"
+    if len(seen.times) != len(times):
+        row.faults.append(f"{len(seen.times)} frames became {len(times)}")
         return
-    trusted = increasing(seen.times)
-    shifts = [made.times[i] - seen.times[i] for i in trusted]
+    trusted = set(increasing(seen.times))
+    if repaired := claims["repaired_time_stamps"]:
+        trusted -= closest(times, [r["to_ms"] for r in repaired], float(times[0]) * 1000, claims)
+    if not trusted:
+        trusted = {0}
+    shifts = [times[i] - seen.times[i] for i in sorted(trusted)]
     shift = statistics.median(shifts)
     error = float(max(abs(s - shift) for s in shifts)) * 1000
     row.pts_error = f"{error:.3f}"
-    if repaired := len(seen.times) - len(trusted):
-        row.pts_error += f" ({repaired} stamps that do not increase left out)"
+    if left_out := len(seen.times) - len(trusted):
+        row.pts_error += f" ({left_out} stamps that do not increase or were repaired left out)"
     if error > TICK_MS:
         row.faults.append(f"a frame is {error:.1f} ms off")
     if any(b <= a for a, b in zip(made.times, made.times[1:], strict=False)):
@@ -141,6 +162,35 @@ def judge(row: Row, file: Path, target: Path, before: oracle.File, after: oracle
         compare_samples(row, file, target, made.pixel_format)
     if after.warnings:
         row.faults.append(f"FFmpeg warns {len(after.warnings)} times: {after.warnings[0]}")
+
+
+def closest(
+    times: list[Fraction], repaired_ms: list[int], first_ms: float, claims: dict[str, Any]
+) -> set[int]:
+    """Numbers of the frames whose stamps restore says it repaired; it names them on the input's clock."""
+    start = claims["scenes"][0]["pts_ms"]
+    wanted = {round(r - start) for r in repaired_ms}
+    return {
+        i
+        for i, t in enumerate(times)
+        if {round(float(t) * 1000 - first_ms) + d for d in (-1, 0, 1)} & wanted
+    }
+
+
+def compare_claims(row: Row, after: oracle.File, claims: dict[str, Any]) -> None:
+    """What restore says of its output must be what FFmpeg finds in it."""
+    said = claims["verification"]
+    if said["frames"] != len(after.picture.times):
+        row.faults.append(
+            f"restore says {said['frames']} frames, FFmpeg finds {len(after.picture.times)}"
+        )
+    counts = list(said["audio_samples"].values())
+    found = [s.samples for s in after.sounds]
+    slack = max((s.rate // 1000 for s in after.sounds), default=0)
+    if len(counts) != len(found) or any(
+        abs(a - b) > slack for a, b in zip(counts, found, strict=False)
+    ):
+        row.faults.append(f"restore says {counts} samples of sound, FFmpeg finds {found}")
 
 
 def increasing(times: list[Fraction]) -> list[int]:

@@ -30,6 +30,9 @@ _BARE = frozenset(
     | {"avs2", "avs3", "obu"}
 )
 """FFmpeg's names of streams without a container; the times it gives them are made of the header's rate."""
+_STEADY = frozenset({"mpeg1video", "mpeg4", "h261", "h263", "mjpeg", "dirac"})
+"""Codecs in which no frame can last longer than another: the header's rate is all there is to know. The times FFmpeg
+makes for them are those of decoding, which puts the first frame of a stream with B-frames one frame early."""
 _NTSC = Fraction(1000, 1001)
 """Times 24, 30 or 60: rates that people round to 23.976, 29.97, 59.94."""
 
@@ -69,11 +72,12 @@ def open_file(files: Sequence[Path], options: InputOptions) -> Source:
     rate = frame_rate(options)
     if source.container in _BARE:
         used = rate or source.video.frame_rate
+        steady = used if source.video.codec in _STEADY else rate
         said = f"{used} frames/s" + (
             " as its header says; [input] frame_rate overrides" if not rate else ""
         )
         note = f"a bare stream has no time stamps: {said}"
-        source = source if rate is None else _paced(source, rate)
+        source = source if steady is None else _paced(source, steady)
     elif rate is not None:
         note = (
             f"[input] frame_rate = {options.frame_rate!r} is not needed: the file has time stamps"

@@ -223,3 +223,13 @@ def test_a_bare_stream_takes_the_frame_rate_and_others_keep_their_times(tmp_path
     times = [f.pts * source.video.format.time_base for f in whole(source).frames]
     assert times == [Fraction(n, 25) for n in range(10)]
     assert any("not needed" in n for n in source.notes)
+
+
+def test_a_bare_stream_of_steady_frames_has_the_headers_rate(tmp_path: Path) -> None:
+    """FFmpeg's demuxer starts the picture one frame before the others where there are B-frames."""
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=30000/1001:duration=0.4"]
+    bare = tmp_path / "a.m1v"
+    ffmpeg("-v", "error", *picture, "-c:v", "mpeg1video", "-bf", "2", bare)
+    source = open_source([bare], AUTO)
+    times = [f.pts * source.video.format.time_base for f in whole(source).frames]
+    assert times == [Fraction(n * 1001, 30000) for n in range(12)]
