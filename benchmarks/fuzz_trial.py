@@ -26,7 +26,8 @@ from restore.io.probe import InputOptions, probe
 from restore.io.sound import SoundCount, sound_of
 from restore.io.streams import plan_streams
 from restore.pipeline import read_pipeline
-from restore.run.local import Job, Listener, prepare, run
+from restore.run.job import Job, Listener, prepare
+from restore.run.local import run
 
 CPU_SECONDS = 20
 WALL_SECONDS = 40

@@ -101,10 +101,11 @@ def run(
     """
     from restore.io.formats import conversions
     from restore.pipeline import find_pipeline, read_pipeline
-    from restore.run import local
+    from restore.run.job import Job, prepare
+    from restore.run.local import run as run_locally
 
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
-    job = local.Job(
+    job = Job(
         spec,
         inputs[0],
         output,
@@ -117,7 +118,7 @@ def run(
         strict=strict,
         report=report,
     )
-    prepared = local.prepare(job)
+    prepared = prepare(job)
     display = Display(out, verbose)
     for note in prepared.source.notes:
         display.detail(note)
@@ -128,7 +129,7 @@ def run(
         display.note(f"{spec.name} has no stages: the picture is only encoded again")
     try:
         with display:
-            summary = local.run(prepared, display)
+            summary = run_locally(prepared, display)
     except KeyboardInterrupt:
         err.print(
             f"interrupted; finished segments are kept in {output}.parts, the same command resumes",

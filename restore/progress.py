@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from restore.run.local import Listener, Progress, Summary
+from restore.run.job import Listener, Progress, Summary
 
 _LINE_SECONDS = 5.0
 _NAMED_FRAMES = 40

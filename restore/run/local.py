@@ -2,183 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from restore import __version__
-from restore.conceal import Repair, conceal
+from restore.conceal import conceal
 from restore.duplicates import mark_repeats
-from restore.errors import DeviceError, InputError, OutputError, PipelineFileError, RestoreError
+from restore.errors import DeviceError, InputError, RestoreError
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
-from restore.io.encode import SegmentEncoder, check_output, encoded_format
-from restore.io.framemd5 import sidecar_of, write_framemd5
-from restore.io.join import open_source
-from restore.io.mux import VerifyReport, join, verify
-from restore.io.output import CONTAINERS, fitted_to
-from restore.io.source import Source, Span
-from restore.io.streams import StreamPlan, plan_streams
-from restore.pipeline import PipelineSpec
+from restore.io.encode import SegmentEncoder
+from restore.io.source import Span
 from restore.run.feed import Feed, trim
+from restore.run.finish import finish
+from restore.run.job import Listener, Prepared, Progress, Summary
 from restore.run.journal import Journal, hash_all, hash_input, parts_dir
 from restore.run.onepass import OnePass
-from restore.run.record import restore_log
-from restore.run.report import check_report, run_report, with_output, write_report
+from restore.run.report import run_report, with_output, write_report
 from restore.run.strict import refuse_damage
 from restore.run.threads import Ahead, Behind
-from restore.video import FrameBatch, VideoFormat
-from restore.worker import Worker, find_device
+from restore.video import FrameBatch
+from restore.worker import Worker
 
 _QUEUED_BATCHES = 4
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that `restore run` was asked to do."""
-
-    spec: PipelineSpec
-    input: Path
-    output: Path
-    device: str = "auto"
-    start: Fraction | None = None
-    """Seconds after the first frame."""
-    end: Fraction | None = None
-    overwrite: bool = False
-    threads: int = 0
-    """0: as many as there are processors."""
-    more: tuple[Path, ...] = ()
-    """Files that are joined to `input`, in this order."""
-    strict: bool = False
-    """Refuse a file with any fault instead of repairing it."""
-    report: Path | None = None
-    """Where the record of the run is written."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        return (self.input, *self.more)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A job whose every setting has been checked against its input; nothing has been written."""
-
-    job: Job
-    source: Source
-    formats: list[VideoFormat]
-    """After each stage, starting with the source's."""
-    output: VideoFormat
-    streams: StreamPlan
-    device: torch.device
-    threads: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A moment of a run."""
-
-    frames: int
-    """Kept segments included."""
-    made: int
-    """Frames made by this run."""
-    seconds: Fraction
-    """Of video, kept segments included."""
-    total: Fraction | None
-    """Of video in all; None until the index has seen the end of the file."""
-    rate: float
-    """Frames per second of wall clock, without kept segments."""
-    stages: dict[str, float]
-    """Seconds of wall clock spent in each stage so far."""
-
-
-@dataclass
-class Summary:
-    """What a finished run did."""
-
-    output: Path
-    frames: int
-    duration: Fraction
-    damaged: list[Fraction]
-    """Seconds, of each damaged frame."""
-    repairs: list[Repair]
-    """What was done about damaged and lost frames."""
-    repeats: int
-    """Frames that show the picture before them again: restored once."""
-    log: DecodeLog
-    verified: VerifyReport
-    scenes: int
-    """0: not looked for, because no stage asks."""
-    segments: int
-    kept: int
-    """Segments taken over from an interrupted run."""
-    wall_seconds: float
-    stages: dict[str, float]
-    phases: dict[str, float]
-    """Seconds of wall clock for rendering, joining and verifying."""
-    size: int
-    """Bytes."""
-    notes: list[str] = field(default_factory=list)
-
-
-class Listener:
-    """Hears of a run; the CLI overrides what it shows."""
-
-    def note(self, text: str) -> None:
-        """Something a user may want to know, in a line."""
-
-    def progress(self, now: Progress) -> None:
-        """After every batch."""
-
-
-def prepare(job: Job) -> Prepared:
-    """Everything that can be checked before the first frame; raises RestoreError, writes nothing."""
-    if job.output.is_dir():
-        raise OutputError(f"{job.output}: expected a file name to write to, found a directory")
-    if not job.output.absolute().parent.is_dir():
-        raise OutputError(
-            f"{job.output}: the folder {job.output.parent} does not exist; make it first"
-        )
-    if job.output.exists():
-        if any(path.exists() and job.output.samefile(path) for path in job.inputs):
-            raise OutputError(
-                f"{job.output}: input and output are the same file; choose another name"
-            )
-        if not job.overwrite:
-            raise OutputError(
-                f"{job.output}: exists already; choose another name or pass --overwrite"
-            )
-    if job.report is not None:
-        check_report(job.report, (*job.inputs, job.output), job.overwrite)
-    sidecar = sidecar_of(job.output)
-    if job.spec.output.use == "archive" and sidecar.exists() and not job.overwrite:
-        raise OutputError(
-            f"{sidecar}: exists already, and an archive's checksums belong there; choose another name or "
-            f"pass --overwrite"
-        )
-    if job.start is not None and job.end is not None and job.end <= job.start:
-        raise OutputError("--end: expected a time after --start")
-    spec = replace(
-        job.spec, output=fitted_to(job.spec.output, CONTAINERS.get(job.output.suffix.lower()))
-    )
-    job = replace(job, spec=spec)
-    source = open_source(job.inputs, job.spec.input)
-    formats = job.spec.formats(source.video.format)
-    result, processed = job.spec.result(formats[-1]), bool(job.spec.stages)
-    problems = check_output(job.spec.output, result, job.output, processed)
-    if problems:
-        raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
-    output = encoded_format(job.spec.output, result, processed)
-    container = job.output.suffix.lower().removeprefix(".")
-    streams = plan_streams(source, container, job.spec.output.audio, job.start is not None)
-    threads = job.threads or len(os.sched_getaffinity(0))
-    return Prepared(job, source, formats, output, streams, find_device(job.device), threads)
 
 
 def run(prepared: Prepared, listener: Listener) -> Summary:
@@ -238,17 +89,6 @@ def _reported(work: _Run, started: float) -> Summary:
     summary.wall_seconds = time.monotonic() - started
     write(summary)
     return summary
-
-
-def _kept_as_failed(joined: Path, output: Path, error: OutputError) -> OutputError:
-    """Keep a file that is not what it should be, under a name that says so."""
-    failed = output.with_name(f"{output.name}.failed")
-    joined.replace(failed)
-    found = str(error).replace(str(joined), str(failed))
-    return OutputError(
-        f"{found}\n{output}: was not made: what was written fails its check and is kept as {failed.name}; "
-        f"the finished segments stay in {parts_dir(output).name}; please report this"
-    )
 
 
 def _subject(prepared: Prepared) -> dict[str, Any]:
@@ -433,55 +273,25 @@ class _Run:
         )
 
     def _finish(self, files: list[Path]) -> Summary:
-        index, job = self.index, self.prepared.job
-        if not index.pts:
-            raise InputError(
-                f"{job.input}: no frame could be decoded"
-                + (" in the time range asked for" if job.start or job.end else "")
-                + "; is the file complete? 'restore check' shows what it claims to hold"
-            )
-        self.listener.note("joining segments and streams")
-        joined = self.journal.folder / f"joined{job.output.suffix}"
-        base, plan = index.time_base, self.prepared.streams
-        archive = self.spec.output.use == "archive"
-        if archive:
-            subject, terms = self.journal.subject, self.journal.kept_terms
-            log = restore_log(self.spec, self.source, plan, index, subject, terms)
-            plan = replace(plan, attached=(log,))
-        with self._phase("join"):
-            sound = join(files, self.source, plan, joined, self.prepared.output, self.span)
-        for line in sound:
-            self.listener.note(line)
-        times = [p * base * 1000 for p in index.pts]
-        try:
-            with self._phase("verify"):
-                verified = verify(joined, times, self.prepared.output, self.source, plan, self.span)
-        except OutputError as error:
-            raise _kept_as_failed(joined, job.output, error) from error
-        size = joined.stat().st_size
-        if archive:
-            with self._phase("checksums"):
-                checksums = self.journal.folder / "framemd5"
-                write_framemd5(joined, checksums)
-            checksums.replace(sidecar_of(job.output))
-            self.listener.note(f"checksums of every frame: {sidecar_of(job.output).name}")
-        joined.replace(job.output)
-        self.journal.remove()
+        index, base = self.index, self.index.time_base
+        made = finish(
+            self.prepared, self.journal, index, files, self.span, self.listener, self._phase
+        )
         return Summary(
-            job.output,
+            self.prepared.job.output,
             len(index.pts),
             index.duration,
             [index.pts[i] * base for i in index.damaged],
             [r for r in index.repairs if index.pts[0] <= r.pts <= index.pts[-1]],
             len(index.repeats),
             index.log,
-            verified,
+            made.verified,
             0 if self.spec.frame_by_frame() else len(index.cuts),
             len(index.segments),
             self.kept,
             0.0,
             self.stages,
             self.phases,
-            size,
-            [*self.source.notes, *sound],
+            made.size,
+            [*self.source.notes, *made.sound],
         )

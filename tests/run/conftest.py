@@ -11,6 +11,7 @@ import pytest
 
 from restore.pipeline import read_pipeline
 from restore.run import local
+from restore.run.job import Job, Listener, prepare
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -26,8 +27,8 @@ def run_empty(tmp_path: Path) -> Run:
         pipeline.write_text("")
         spec = read_pipeline(pipeline, settings)
         output = tmp_path / name
-        job = local.Job(spec, clip, output, threads=1)
-        local.run(local.prepare(job), local.Listener())
+        job = Job(spec, clip, output, threads=1)
+        local.run(prepare(job), Listener())
         return output
 
     return go

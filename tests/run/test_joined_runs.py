@@ -11,6 +11,7 @@ import pytest
 
 from restore.pipeline import read_pipeline
 from restore.run import local
+from restore.run.job import Job, Listener, Progress, prepare
 from tests.io.media_clips import PARTS, ffmpeg, ffmpeg_bytes, frame_times, make_part
 
 MS = Fraction(1, 1000)
@@ -19,7 +20,7 @@ SHAPES = [(1.3, 0.0), (0.7, 0.1), (1.0, 0.0)]
 """Seconds of sound, and its delay, of each part."""
 
 
-def job_of(folder: Path, kind: str, audio: str, *, stage: str = "") -> local.Job:
+def job_of(folder: Path, kind: str, audio: str, *, stage: str = "") -> Job:
     (folder / "p.toml").write_text(
         f'[output]\npreset = "ultrafast"\naudio = "{audio}"\n{stage}', encoding="utf-8"
     )
@@ -28,15 +29,15 @@ def job_of(folder: Path, kind: str, audio: str, *, stage: str = "") -> local.Job
         for n, (sound, late) in enumerate(SHAPES)
     ]
     spec = read_pipeline(folder / "p.toml")
-    return local.Job(spec, parts[0], folder / "out.mkv", threads=1, more=tuple(parts[1:]))
+    return Job(spec, parts[0], folder / "out.mkv", threads=1, more=tuple(parts[1:]))
 
 
 @pytest.mark.parametrize("audio", ["copy", "flac"])
 @pytest.mark.parametrize("kind", ["mpg", "avi", "rm"])
 def test_picture_and_sound_of_every_part_keep_step(kind: str, audio: str, tmp_path: Path) -> None:
     job = job_of(tmp_path, kind, audio)
-    prepared = local.prepare(job)
-    summary = local.run(prepared, local.Listener())
+    prepared = prepare(job)
+    summary = local.run(prepared, Listener())
     starts, stamps, played = frame_times(job.output), sound_times(job.output), sound_of(job.output)
     for path, part in zip(job.inputs, prepared.source.parts, strict=True):
         moved = part.offset - prepared.source.start
@@ -80,28 +81,28 @@ def test_a_joined_run_that_broke_off_resumes_to_the_same_bytes(tmp_path: Path) -
         inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
         ffmpeg("-v", "error", *inputs, "-c:v", "mpeg4", "-c:a", "mp2", path)
     spec = read_pipeline(tmp_path / "p.toml")
-    job = local.Job(spec, parts[0], tmp_path / "out.mkv", threads=1, more=tuple(parts[1:]))
-    whole = local.run(local.prepare(job), local.Listener())
+    job = Job(spec, parts[0], tmp_path / "out.mkv", threads=1, more=tuple(parts[1:]))
+    whole = local.run(prepare(job), Listener())
     wanted = job.output.read_bytes()
     assert (whole.frames, whole.scenes) == (264, 3)
 
-    class Bomb(local.Listener):
-        def progress(self, now: local.Progress) -> None:
+    class Bomb(Listener):
+        def progress(self, now: Progress) -> None:
             if now.frames >= 130:
                 raise StoppedError
 
     job.output.unlink()
     with pytest.raises(StoppedError):
-        local.run(local.prepare(job), Bomb())
-    resumed = local.run(local.prepare(job), local.Listener())
+        local.run(prepare(job), Bomb())
+    resumed = local.run(prepare(job), Listener())
     assert resumed.kept >= 1
     assert job.output.read_bytes() == wanted
     # Any part counts: another second one starts afresh.
     job.output.unlink()
     with pytest.raises(StoppedError):
-        local.run(local.prepare(job), Bomb())
+        local.run(prepare(job), Bomb())
     parts[1].write_bytes(parts[2].read_bytes())
-    assert local.run(local.prepare(job), local.Listener()).kept == 0
+    assert local.run(prepare(job), Listener()).kept == 0
 
 
 class StoppedError(Exception):
@@ -115,8 +116,8 @@ def test_a_folder_of_images_is_a_film(tmp_path: Path) -> None:
     picture = "testsrc2=size=64x48:rate=16:duration=1,format=gray"
     ffmpeg("-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "tiff", pattern)
     spec = read_pipeline(tmp_path / "p.toml")
-    job = local.Job(spec, pattern.parent, tmp_path / "out.mkv", threads=1)
-    assert local.run(local.prepare(job), local.Listener()).frames == 16
+    job = Job(spec, pattern.parent, tmp_path / "out.mkv", threads=1)
+    assert local.run(prepare(job), Listener()).frames == 16
     found = frame_times(job.output)
     assert all(abs(t - Fraction(n, 16)) <= MS for n, t in enumerate(found))
     raw = ["-f", "rawvideo", "-pix_fmt", "gray"]
@@ -141,14 +142,14 @@ def test_sound_with_a_delay_is_not_copied_over_a_joint(
         inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
         ffmpeg("-v", "error", *inputs, "-c:v", "libx264", "-c:a", codec, path)
     spec = read_pipeline(tmp_path / "p.toml")
-    one = local.prepare(local.Job(spec, parts[0], tmp_path / "out.mkv"))
+    one = prepare(Job(spec, parts[0], tmp_path / "out.mkv"))
     assert [s.action for s in one.streams.streams] == ["copy"]
-    job = local.Job(spec, parts[0], tmp_path / "out.mkv", more=(parts[1],))
-    both = local.prepare(job)
+    job = Job(spec, parts[0], tmp_path / "out.mkv", more=(parts[1],))
+    both = prepare(job)
     (action,) = both.streams.streams
     assert action.action == "convert"
     assert re.search(f"the parts do not join as they are .*({why}) of 2|{why}", action.reason)
-    local.run(both, local.Listener())
+    local.run(both, Listener())
     # A tone that begins where its picture does: the second part's.
     played = sound_of(job.output)
     at = round(both.source.parts[1].offset * 48000)

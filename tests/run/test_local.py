@@ -16,10 +16,12 @@ import ffmpeg
 import imageio_ffmpeg
 import pytest
 
-from restore.errors import OutputError
+from restore.errors import DeviceError, OutputError
 from restore.io.decode import decode
 from restore.pipeline import read_pipeline
+from restore.run import finish as last_steps
 from restore.run import local
+from restore.run.job import Job, Listener, Progress, Summary, prepare
 from restore.run.journal import parts_dir
 from restore.video import FrameBatch
 
@@ -52,10 +54,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def job(clip: Path, tmp_path: Path) -> local.Job:
+def job(clip: Path, tmp_path: Path) -> Job:
     (tmp_path / "p.toml").write_text(PIPELINE)
     spec = read_pipeline(tmp_path / "p.toml")
-    return local.Job(spec, clip, tmp_path / "out" / "out.mkv", threads=1)
+    return Job(spec, clip, tmp_path / "out" / "out.mkv", threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -64,15 +66,15 @@ def _folder(tmp_path: Path) -> Iterator[None]:
     yield
 
 
-def finish(job: local.Job) -> tuple[local.Summary, str, list[str]]:
+def finish(job: Job) -> tuple[Summary, str, list[str]]:
     """Run it; (summary, hash of the output, notes heard)."""
     notes: list[str] = []
 
-    class Ear(local.Listener):
+    class Ear(Listener):
         def note(self, text: str) -> None:
             notes.append(text)
 
-    summary = local.run(local.prepare(job), Ear())
+    summary = local.run(prepare(job), Ear())
     assert [p.name for p in job.output.parent.iterdir()] == [job.output.name]
     return summary, hashlib.sha256(job.output.read_bytes()).hexdigest(), notes
 
@@ -81,19 +83,19 @@ class StoppedError(Exception):
     pass
 
 
-def stop_after(job: local.Job, frames: int) -> None:
+def stop_after(job: Job, frames: int) -> None:
     """Begin the job and break off when so many frames are through, as an error in the chain would."""
 
-    class Bomb(local.Listener):
-        def progress(self, now: local.Progress) -> None:
+    class Bomb(Listener):
+        def progress(self, now: Progress) -> None:
             if now.frames >= frames:
                 raise StoppedError
 
     with pytest.raises(StoppedError):
-        local.run(local.prepare(job), Bomb())
+        local.run(prepare(job), Bomb())
 
 
-def test_a_run_is_whole_and_repeatable(job: local.Job) -> None:
+def test_a_run_is_whole_and_repeatable(job: Job) -> None:
     summary, first, _ = finish(job)
     assert (summary.frames, summary.segments, summary.kept) == (272, 4, 0)
     assert summary.verified.frames == 272
@@ -102,7 +104,7 @@ def test_a_run_is_whole_and_repeatable(job: local.Job) -> None:
 
 
 @pytest.mark.parametrize("frames", [30, 95, 180, 271])
-def test_resume_gives_the_same_bytes(job: local.Job, frames: int) -> None:
+def test_resume_gives_the_same_bytes(job: Job, frames: int) -> None:
     wanted = finish(job)[1]
     job.output.unlink()
     stop_after(job, frames)
@@ -114,7 +116,7 @@ def test_resume_gives_the_same_bytes(job: local.Job, frames: int) -> None:
 
 
 def test_a_frame_by_frame_chain_decodes_once_and_resumes(
-    job: local.Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restore.run.onepass.SEGMENT_FRAMES", 60)
     (tmp_path / "empty.toml").write_text('[output]\npreset = "ultrafast"\n')
@@ -142,7 +144,7 @@ def test_a_frame_by_frame_chain_decodes_once_and_resumes(
     [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)],
 )
 def test_a_killed_or_interrupted_run_resumes_to_the_same_bytes(
-    job: local.Job, tmp_path: Path, sent: signal.Signals, code: int
+    job: Job, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
     wanted = finish(job)[1]
     job.output.unlink()
@@ -173,7 +175,7 @@ def test_a_killed_or_interrupted_run_resumes_to_the_same_bytes(
     assert summary.kept >= 1
 
 
-def test_a_changed_pipeline_starts_afresh_and_says_so(job: local.Job) -> None:
+def test_a_changed_pipeline_starts_afresh_and_says_so(job: Job) -> None:
     stop_after(job, 95)
     other = replace(
         job, spec=replace(job.spec, output=job.spec.output.model_copy(update={"crf": 30}))
@@ -183,7 +185,7 @@ def test_a_changed_pipeline_starts_afresh_and_says_so(job: local.Job) -> None:
     assert any(n == "starting afresh: pipeline changed since the last run" for n in notes)
 
 
-def test_the_first_runs_threads_are_kept(job: local.Job) -> None:
+def test_the_first_runs_threads_are_kept(job: Job) -> None:
     wanted = finish(job)[1]
     job.output.unlink()
     stop_after(job, 95)
@@ -192,30 +194,32 @@ def test_the_first_runs_threads_are_kept(job: local.Job) -> None:
     assert any("resuming with 1 threads" in n for n in notes)
 
 
-def test_another_device_is_refused(job: local.Job) -> None:
+def test_another_device_is_refused(job: Job) -> None:
     stop_after(job, 95)
     journal = parts_dir(job.output) / "journal.json"
     journal.write_text(journal.read_text().replace('"cpu"', '"Some GPU"'))
-    with pytest.raises(local.DeviceError, match="segments were made on Some GPU and this is cpu"):
-        local.run(local.prepare(job), local.Listener())
+    with pytest.raises(DeviceError, match="segments were made on Some GPU and this is cpu"):
+        local.run(prepare(job), Listener())
 
 
-def test_an_existing_output_is_safe(job: local.Job) -> None:
+def test_an_existing_output_is_safe(job: Job) -> None:
     job.output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="--overwrite"):
-        local.prepare(job)
+        prepare(job)
     assert job.output.read_bytes() == b"precious"
 
 
 def test_what_fails_its_check_is_kept_under_another_name(
-    job: local.Job, monkeypatch: pytest.MonkeyPatch
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault: the second segment is lost when the file is joined."""
-    whole = local.join
+    whole = last_steps.join
     with monkeypatch.context() as faulty:
-        faulty.setattr(local, "join", lambda files, *rest: whole([files[0], *files[2:]], *rest))
+        faulty.setattr(
+            last_steps, "join", lambda files, *rest: whole([files[0], *files[2:]], *rest)
+        )
         with pytest.raises(OutputError) as caught:
-            local.run(local.prepare(job), local.Listener())
+            local.run(prepare(job), Listener())
     first, *_, last = str(caught.value).splitlines()
     assert "expected 272 frames, found 184" in first
     assert "out.mkv.failed: " in first
@@ -238,11 +242,11 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def with_input(job: local.Job, **settings: str) -> local.Job:
+def with_input(job: Job, **settings: str) -> Job:
     return replace(job, spec=replace(job.spec, input=job.spec.input.model_copy(update=settings)))
 
 
-def test_repeats_are_restored_once_and_keep_their_times(job: local.Job, held: Path) -> None:
+def test_repeats_are_restored_once_and_keep_their_times(job: Job, held: Path) -> None:
     """A chain that looks at one frame at a time makes the same bytes either way."""
     single = replace(job.spec, stages=job.spec.stages[1:])
     job = replace(job, input=held, spec=single)
@@ -254,7 +258,7 @@ def test_repeats_are_restored_once_and_keep_their_times(job: local.Job, held: Pa
     assert found == wanted
 
 
-def test_resume_among_repeats_gives_the_same_bytes(job: local.Job, held: Path) -> None:
+def test_resume_among_repeats_gives_the_same_bytes(job: Job, held: Path) -> None:
     job = replace(job, input=held)
     wanted = finish(job)[1]
     job.output.unlink()
@@ -276,7 +280,7 @@ def damaged(clip: Path) -> Path:
     return path
 
 
-def test_resume_among_damage_gives_the_same_bytes(job: local.Job, damaged: Path) -> None:
+def test_resume_among_damage_gives_the_same_bytes(job: Job, damaged: Path) -> None:
     job = replace(job, input=damaged)
     summary, wanted, _ = finish(job)
     assert summary.damaged

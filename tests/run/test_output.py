@@ -14,6 +14,7 @@ import pytest
 from restore.errors import OutputError, PipelineFileError
 from restore.pipeline import read_pipeline
 from restore.run import local
+from restore.run.job import Job, Listener, Progress, prepare
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -156,11 +157,11 @@ class _StopError(Exception):
     pass
 
 
-class _StopsAt(local.Listener):
+class _StopsAt(Listener):
     def __init__(self, frame: int) -> None:
         self.frame = frame
 
-    def progress(self, now: local.Progress) -> None:
+    def progress(self, now: Progress) -> None:
         if now.frames >= self.frame:
             raise _StopError
 
@@ -177,11 +178,11 @@ def test_an_archive_that_was_interrupted_is_the_same(tmp_path: Path) -> None:
     for name, stop in (("whole", 10**6), ("cut", 70)):
         (tmp_path / name).mkdir()
         output = tmp_path / name / "out.mkv"
-        job = local.Job(spec, clip, output, threads=1)
+        job = Job(spec, clip, output, threads=1)
         try:
-            local.run(local.prepare(job), _StopsAt(stop))
+            local.run(prepare(job), _StopsAt(stop))
         except _StopError:
-            kept = local.run(local.prepare(job), local.Listener()).kept
+            kept = local.run(prepare(job), Listener()).kept
             assert kept == 1
         files[name] = output.read_bytes(), (tmp_path / name / "out.mkv.framemd5").read_text()
     assert files["whole"] == files["cut"]
@@ -312,7 +313,7 @@ def test_what_cannot_be_written_is_refused_before_the_render(
 ) -> None:
     pipeline = tmp_path / "empty.toml"
     pipeline.write_text("")
-    job = local.Job(read_pipeline(pipeline, settings), clips["limited"], tmp_path / name)
+    job = Job(read_pipeline(pipeline, settings), clips["limited"], tmp_path / name)
     with pytest.raises(PipelineFileError, match=re.escape(message)):
-        local.prepare(job)
+        prepare(job)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.toml"]

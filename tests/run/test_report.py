@@ -16,7 +16,9 @@ import pytest
 from restore.errors import InputError, OutputError
 from restore.io.decode import Event
 from restore.pipeline import read_pipeline
+from restore.run import finish as last_steps
 from restore.run import local
+from restore.run.job import Job, Listener, Summary, prepare
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -46,16 +48,16 @@ def damaged(clip: Path) -> Path:
     return path
 
 
-def job(input: Path, folder: Path, **more: Any) -> local.Job:
+def job(input: Path, folder: Path, **more: Any) -> Job:
     (folder / "p.toml").write_text(
         '[[stage]]\nkind = "upscale"\nmodel = "lanczos"\n[output]\npreset = "ultrafast"'
     )
     spec = read_pipeline(folder / "p.toml")
-    return local.Job(spec, input, folder / "out.mkv", threads=1, report=folder / "r.json", **more)
+    return Job(spec, input, folder / "out.mkv", threads=1, report=folder / "r.json", **more)
 
 
-def run(job: local.Job) -> local.Summary:
-    return local.run(local.prepare(job), local.Listener())
+def run(job: Job) -> Summary:
+    return local.run(prepare(job), Listener())
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def test_a_run_that_fails_midway_leaves_its_record(
     def full(*_: object) -> None:
         raise OutputError("the disk is full")
 
-    monkeypatch.setattr(local, "join", full)
+    monkeypatch.setattr(last_steps, "join", full)
     with pytest.raises(OutputError, match="the disk is full"):
         run(job(clip, tmp_path))
     record = read(tmp_path)
@@ -127,8 +129,8 @@ def test_a_run_that_fails_midway_leaves_its_record(
 def test_an_existing_record_is_safe(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text("precious")
     with pytest.raises(OutputError, match=r"--json .*r.json: exists already"):
-        local.prepare(job(clip, tmp_path))
-    local.prepare(job(clip, tmp_path, overwrite=True))
+        prepare(job(clip, tmp_path))
+    prepare(job(clip, tmp_path, overwrite=True))
     assert (tmp_path / "r.json").read_text() == "precious"
 
 
@@ -157,7 +159,7 @@ def test_strict_refuses_a_file_that_was_cut(tmp_path: Path, container: str) -> N
     codec = {"mpg": "mpeg1video", "ts": "mpeg2video"}.get(container, "mpeg4")
     picture = ffmpeg.input("testsrc2=size=64x48:rate=25:duration=2", f="lavfi")
     ffmpeg.output(picture, str(whole), vcodec=codec, **{"b:v": "400k"}).run(cmd=FFMPEG, quiet=True)
-    local.prepare(job(whole, tmp_path, strict=True))
+    prepare(job(whole, tmp_path, strict=True))
     cut = tmp_path / f"cut.{container}"
     data = whole.read_bytes()
     cut.write_bytes(data[: len(data) * 3 // 5 // 188 * 188 + 100])

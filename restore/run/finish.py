@@ -1,0 +1,88 @@
+"""The last steps of a run: segments joined, the file read again and compared, given its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from restore.errors import InputError, OutputError
+from restore.index import Index
+from restore.io.framemd5 import sidecar_of, write_framemd5
+from restore.io.mux import join
+from restore.io.source import Span
+from restore.io.verify import VerifyReport, verify
+from restore.run.job import Listener, Prepared
+from restore.run.journal import Journal, parts_dir
+from restore.run.record import restore_log
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An output that holds what it should."""
+
+    verified: VerifyReport
+    sound: tuple[str, ...]
+    """What a listener may want to know of the sound."""
+    size: int
+    """Bytes."""
+
+
+def finish(
+    prepared: Prepared,
+    journal: Journal,
+    index: Index,
+    segments: Sequence[Path],
+    span: Span | None,
+    listener: Listener,
+    phase: Callable[[str], AbstractContextManager[None]],
+) -> Finished:
+    """Join `segments` into the job's output, with the source's other streams, and remove the journal. `phase` takes
+    the time of each step. Raises InputError when there is no frame, OutputError when the file is not what it should
+    be: it is kept as .failed, and the segments stay."""
+    job, spec, source = prepared.job, prepared.job.spec, prepared.source
+    if not index.pts:
+        raise InputError(
+            f"{job.input}: no frame could be decoded"
+            + (" in the time range asked for" if job.start or job.end else "")
+            + "; is the file complete? 'restore check' shows what it claims to hold"
+        )
+    listener.note("joining segments and streams")
+    joined = journal.folder / f"joined{job.output.suffix}"
+    base, plan = index.time_base, prepared.streams
+    archive = spec.output.use == "archive"
+    if archive:
+        log = restore_log(spec, source, plan, index, journal.subject, journal.kept_terms)
+        plan = replace(plan, attached=(log,))
+    with phase("join"):
+        sound = join(segments, source, plan, joined, prepared.output, span)
+    for line in sound:
+        listener.note(line)
+    times = [p * base * 1000 for p in index.pts]
+    try:
+        with phase("verify"):
+            verified = verify(joined, times, prepared.output, source, plan, span)
+    except OutputError as error:
+        raise _kept_as_failed(joined, job.output, error) from error
+    size = joined.stat().st_size
+    if archive:
+        with phase("checksums"):
+            checksums = journal.folder / "framemd5"
+            write_framemd5(joined, checksums)
+        checksums.replace(sidecar_of(job.output))
+        listener.note(f"checksums of every frame: {sidecar_of(job.output).name}")
+    joined.replace(job.output)
+    journal.remove()
+    return Finished(verified, sound, size)
+
+
+def _kept_as_failed(joined: Path, output: Path, error: OutputError) -> OutputError:
+    """Keep a file that is not what it should be, under a name that says so."""
+    failed = output.with_name(f"{output.name}.failed")
+    joined.replace(failed)
+    found = str(error).replace(str(joined), str(failed))
+    return OutputError(
+        f"{found}\n{output}: was not made: what was written fails its check and is kept as {failed.name}; "
+        f"the finished segments stay in {parts_dir(output).name}; please report this"
+    )

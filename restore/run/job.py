@@ -1,0 +1,171 @@
+"""What a run is asked to do, checked before it begins; what it tells on the way, and at the end."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from restore.conceal import Repair
+from restore.errors import OutputError, PipelineFileError
+from restore.io.decode import DecodeLog
+from restore.io.encode import check_output, encoded_format
+from restore.io.framemd5 import sidecar_of
+from restore.io.join import open_source
+from restore.io.output import CONTAINERS, fitted_to
+from restore.io.source import Source
+from restore.io.streams import StreamPlan, plan_streams
+from restore.io.verify import VerifyReport
+from restore.pipeline import PipelineSpec
+from restore.run.report import check_report
+from restore.video import VideoFormat
+from restore.worker import find_device
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that `restore run` was asked to do."""
+
+    spec: PipelineSpec
+    input: Path
+    output: Path
+    device: str = "auto"
+    start: Fraction | None = None
+    """Seconds after the first frame."""
+    end: Fraction | None = None
+    overwrite: bool = False
+    threads: int = 0
+    """0: as many as there are processors."""
+    more: tuple[Path, ...] = ()
+    """Files that are joined to `input`, in this order."""
+    strict: bool = False
+    """Refuse a file with any fault instead of repairing it."""
+    report: Path | None = None
+    """Where the record of the run is written."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        return (self.input, *self.more)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose every setting has been checked against its input; nothing has been written."""
+
+    job: Job
+    source: Source
+    formats: list[VideoFormat]
+    """After each stage, starting with the source's."""
+    output: VideoFormat
+    streams: StreamPlan
+    device: torch.device
+    threads: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A moment of a run."""
+
+    frames: int
+    """Kept segments included."""
+    made: int
+    """Frames made by this run."""
+    seconds: Fraction
+    """Of video, kept segments included."""
+    total: Fraction | None
+    """Of video in all; None until the index has seen the end of the file."""
+    rate: float
+    """Frames per second of wall clock, without kept segments."""
+    stages: dict[str, float]
+    """Seconds of wall clock spent in each stage so far."""
+
+
+@dataclass
+class Summary:
+    """What a finished run did."""
+
+    output: Path
+    frames: int
+    duration: Fraction
+    damaged: list[Fraction]
+    """Seconds, of each damaged frame."""
+    repairs: list[Repair]
+    """What was done about damaged and lost frames."""
+    repeats: int
+    """Frames that show the picture before them again: restored once."""
+    log: DecodeLog
+    verified: VerifyReport
+    scenes: int
+    """0: not looked for, because no stage asks."""
+    segments: int
+    kept: int
+    """Segments taken over from an interrupted run."""
+    wall_seconds: float
+    stages: dict[str, float]
+    phases: dict[str, float]
+    """Seconds of wall clock for rendering, joining and verifying."""
+    size: int
+    """Bytes."""
+    notes: list[str] = field(default_factory=list)
+
+
+class Listener:
+    """Hears of a run; the CLI overrides what it shows."""
+
+    def note(self, text: str) -> None:
+        """Something a user may want to know, in a line."""
+
+    def progress(self, now: Progress) -> None:
+        """After every batch."""
+
+
+def prepare(job: Job) -> Prepared:
+    """Everything that can be checked before the first frame; raises RestoreError, writes nothing."""
+    _check_names(job)
+    spec = replace(
+        job.spec, output=fitted_to(job.spec.output, CONTAINERS.get(job.output.suffix.lower()))
+    )
+    job = replace(job, spec=spec)
+    source = open_source(job.inputs, job.spec.input)
+    formats = job.spec.formats(source.video.format)
+    result, processed = job.spec.result(formats[-1]), bool(job.spec.stages)
+    problems = check_output(job.spec.output, result, job.output, processed)
+    if problems:
+        raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
+    output = encoded_format(job.spec.output, result, processed)
+    container = job.output.suffix.lower().removeprefix(".")
+    streams = plan_streams(source, container, job.spec.output.audio, job.start is not None)
+    threads = job.threads or len(os.sched_getaffinity(0))
+    return Prepared(job, source, formats, output, streams, find_device(job.device), threads)
+
+
+def _check_names(job: Job) -> None:
+    """Nothing may stand where the job would write, and its times must make sense. Raises OutputError."""
+    if job.output.is_dir():
+        raise OutputError(f"{job.output}: expected a file name to write to, found a directory")
+    if not job.output.absolute().parent.is_dir():
+        raise OutputError(
+            f"{job.output}: the folder {job.output.parent} does not exist; make it first"
+        )
+    if job.output.exists():
+        if any(path.exists() and job.output.samefile(path) for path in job.inputs):
+            raise OutputError(
+                f"{job.output}: input and output are the same file; choose another name"
+            )
+        if not job.overwrite:
+            raise OutputError(
+                f"{job.output}: exists already; choose another name or pass --overwrite"
+            )
+    if job.report is not None:
+        check_report(job.report, (*job.inputs, job.output), job.overwrite)
+    sidecar = sidecar_of(job.output)
+    if job.spec.output.use == "archive" and sidecar.exists() and not job.overwrite:
+        raise OutputError(
+            f"{sidecar}: exists already, and an archive's checksums belong there; choose another name or "
+            f"pass --overwrite"
+        )
+    if job.start is not None and job.end is not None and job.end <= job.start:
+        raise OutputError("--end: expected a time after --start")
