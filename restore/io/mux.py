@@ -28,13 +28,8 @@ from restore.io.moving import Mover, in_order
 from restore.io.names import name_stream
 from restore.io.parts import cover_of, open_head, open_parts
 from restore.io.segments import SegmentClock, open_segment
-from restore.io.sound import (
-    SoundCount,
-    cut_samples,
-    encode_samples,
-    open_sound,
-    sound_of,
-)
+from restore.io.sound import SoundCount, cut_samples, sound_of
+from restore.io.sound_encode import encode_samples, open_sound
 from restore.io.source import Source, Span
 from restore.io.streams import COVERS, StreamAction, StreamPlan, kept_metadata
 from restore.io.subtitles import add_subtitles, converted_subtitle

@@ -17,7 +17,8 @@ from av.stream import Stream
 from restore.io.containers import LEAD
 from restore.io.names import lost_names, name_stream
 from restore.io.reader import codec_name
-from restore.io.sound import SoundCount, SoundTarget, encode_samples, open_sound, to_samples
+from restore.io.sound import SoundCount, to_samples
+from restore.io.sound_encode import SoundTarget, encode_samples, open_sound
 from restore.io.trial import TrialResult, copier, muxed, reason_of, second_stream
 
 Sound = npt.NDArray[np.float64]

@@ -19,7 +19,7 @@ from restore.io.joints import Joints, try_joints
 from restore.io.output import CONTAINERS
 from restore.io.parts import cover_of, open_head
 from restore.io.reader import packets_of
-from restore.io.sound import SoundTarget, sound_targets
+from restore.io.sound_encode import SoundTarget, sound_targets
 from restore.io.sound_trial import try_converted_sound, try_copied_sound
 from restore.io.source import AudioStream, OtherKind, OtherStream, Source
 from restore.io.subtitles import TEXT_CODECS, subtitle_target, what_is_lost
