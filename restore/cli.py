@@ -302,6 +302,38 @@ def train(
 
 
 @app.command()
+def degrade(
+    clean: Annotated[Path, typer.Argument(help="A clean video, or a folder of them.")],
+    out_dir: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder that gets the old files and their truth.")
+    ],
+    recipe: Annotated[Path, typer.Option(help="A training recipe (TOML); its [degrade] is used.")],
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other damage.")] = 0,
+    category: Annotated[
+        str | None,
+        typer.Option(help="Codecs: clean, near_clean, mpeg1, rv20 or other; by default drawn."),
+    ] = None,
+    shrink: Annotated[
+        float,
+        typer.Option(min=0.05, max=1, help="Scale the clip first: 0.5 cleans ordinary encodes."),
+    ] = 1.0,
+    frames: Annotated[int, typer.Option(min=1, help="At most this many frames of a clip.")] = 250,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+) -> None:
+    """Make old files from clean ones, through real codecs, with the truth to compare with."""
+    from restore.train.export import degrade_files
+    from restore.train.plan import CATEGORIES
+    from restore.train.recipe import read_recipe
+
+    if category is not None and category not in CATEGORIES:
+        raise RestoreError(f"--category: expected one of {', '.join(CATEGORIES)}, got {category!r}")
+    degrade_files(
+        clean, out_dir, read_recipe(recipe), seed=seed, category=category, shrink=shrink, frames=frames,
+        overwrite=overwrite, progress=lambda line: out.print(line, markup=False),
+    )  # fmt: skip
+
+
+@app.command()
 def sample(
     output: Annotated[Path, typer.Argument(help="The RealMedia file to make, such as sample.rm.")],
     seconds: Annotated[float, typer.Option(min=0.5, max=600)] = 4.0,

@@ -7,6 +7,7 @@ what a codec does to a picture depends on bits per pixel, not on the clock.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,13 @@ class Step:
             "rv20": "rm",
             "mpeg4": "avi",
             "libx264": "matroska",
+            "ffv1": "matroska",
         }[self.codec]
+
+    @property
+    def suffix(self) -> str:
+        """Of a file name."""
+        return {"mpeg": ".mpg", "matroska": ".mkv"}.get(self.container, f".{self.container}")
 
     def arguments(self, pixels: int) -> dict[str, str]:
         scaled = {}
@@ -76,12 +83,13 @@ class Generation:
 def encode(luma: Codes, step: Step, target: Path) -> Generation:
     """Encodes (T, H, W) into the file `target`; H and W multiples of 16 suit every codec here."""
     count, height, width = luma.shape
-    neutral = b"\x80" * (height * width // 2)
-    raw = b"".join(frame.tobytes() + neutral for frame in luma)
     source = ffmpeg.input("pipe:", f="rawvideo", pix_fmt="yuv420p", s=f"{width}x{height}", r=25)
     arguments = step.arguments(height * width)
-    output = source.output(str(target), pix_fmt="yuv420p", threads=1, **arguments)
-    _run(output.overwrite_output(), raw, f"encoding with {step.codec}")
+    # Bit-exact: Matroska would otherwise carry a random number, and the same seed give other bytes.
+    output = source.output(
+        str(target), pix_fmt="yuv420p", threads=1, fflags="+bitexact", **arguments
+    )
+    _run(output.overwrite_output(), _raw(luma), f"encoding with {step.codec}")
     size = target.stat().st_size
     argv = [word for key, value in arguments.items() for word in (f"-{key}", value)]
     return Generation(step.codec, argv, size, size * 8 / (count * height * width))
@@ -93,27 +101,50 @@ def decode(path: Path, size: tuple[int, int]) -> Codes:
     return _luma(raw, size)
 
 
-def read_clip(path: Path, scale: float) -> Codes:
-    """A clip's luma, limited range, scaled by `scale` (bicubic, anti-aliased) to an even size, (T, H, W)."""
-    reader = imageio_ffmpeg.read_frames(str(path))
-    try:
-        width, height = next(reader)["size"]
-    finally:
-        reader.close()
+def denoise(luma: Codes, strength: float) -> Codes:
+    """(T, H, W) through FFmpeg's hqdn3d; `strength` is its luma_spatial, 4 its default."""
+    _, height, width = luma.shape
+    source = ffmpeg.input("pipe:", f="rawvideo", pix_fmt="yuv420p", s=f"{width}x{height}", r=25)
+    stream = source.filter("hqdn3d", luma_spatial=strength)
+    return _luma(_run(_as_luma(stream), _raw(luma), "hqdn3d"), (height, width))
+
+
+def read_clip(path: Path, scale: float, frames: int | None = None) -> Codes:
+    """A clip's luma, limited range, scaled by `scale` (bicubic, anti-aliased) to an even size, (T, H, W); the first
+    `frames` frames or all. TrainError if FFmpeg finds no video in it."""
+    height, width = _size(path)
     size = 2 * round(height * scale / 2), 2 * round(width * scale / 2)
     stream = ffmpeg.input(str(path)).video
     if size != (height, width):
         stream = stream.filter(
             "scale", size[1], size[0], flags="bicubic+accurate_rnd+full_chroma_int"
         )
-    return _luma(_run(_as_luma(stream), None, f"reading {path.name}"), size)
+    limit = {} if frames is None else {"frames:v": frames}
+    return _luma(_run(_as_luma(stream, **limit), None, f"reading {path.name}"), size)
 
 
-def _as_luma(stream: Any) -> Any:
+def _raw(luma: Codes) -> bytes:
+    """yuv420p with neutral chroma."""
+    neutral = b"\x80" * (luma.shape[1] * luma.shape[2] // 2)
+    return b"".join(frame.tobytes() + neutral for frame in luma)
+
+
+def _as_luma(stream: Any, **options: int) -> Any:
     # yuv420p, not gray: FFmpeg takes gray for full range and would stretch the codes.
     return stream.output(
-        "pipe:", f="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", threads=1
+        "pipe:", f="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough", threads=1, **options
     )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(height, width) of the first frame, turned as the file says: from the header of one frame as Y4M."""
+    first = ffmpeg.input(str(path)).video.output(
+        "pipe:", f="yuv4mpegpipe", pix_fmt="yuv420p", strict=-1, **{"frames:v": 1}
+    )
+    found = re.match(rb"YUV4MPEG2 W(\d+) H(\d+)", _run(first, None, f"{path}: looking for video"))
+    if found is None:
+        raise TrainError(f"{path}: expected a video that FFmpeg can read, found no frame in it")
+    return int(found[2]), int(found[1])
 
 
 def _luma(raw: bytes, size: tuple[int, int]) -> Codes:

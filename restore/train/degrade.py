@@ -1,7 +1,8 @@
-"""The chain that turns a clean sequence into what an old file holds (SCIENCE C3): light blur, a down-scaling kernel,
-capture sharpening, grain, then real codecs, one or two generations.
+"""The chain that turns a clean sequence into what an old file holds: light blur, a down-scaling kernel, capture
+sharpening, grain, duplicated frames, noise reduction, then real codecs, one or two generations, at times with a resize
+between them.
 
-`draw` decides everything from a random generator; `degrade` carries it out. What was decided and what came out
+`plan.draw` decides everything from a random generator; `degrade` carries it out. What was decided and what came out
 (arguments, real bits per pixel, PSNR) is recorded with every sequence.
 """
 
@@ -11,37 +12,17 @@ import math
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import TrainError
-from restore.train.codecs import VCD_BUFFER_BITS, Codes, Generation, Step, decode, encode
-from restore.train.recipe import Degrade, Kernel
+from restore.train.codecs import Codes, Generation, decode, denoise, encode
+from restore.train.plan import Plan
+from restore.train.recipe import Kernel
 from restore.train.sources import Frames
-
-Category = Literal["clean", "near_clean", "mpeg1", "rv20", "other"]
-CATEGORIES: tuple[Category, ...] = ("clean", "near_clean", "mpeg1", "rv20", "other")
-"""clean: no codec; near_clean: one light encode; mpeg1: once; rv20: MPEG-1, then RV20; other: the rest."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that will happen to one sequence."""
-
-    category: Category
-    kernel: Kernel
-    steps: tuple[Step, ...]
-    blur: float = 0.0
-    """Sigma in high-resolution pixels; 0: none."""
-    sharpen: float = 0.0
-    """Amount of a radius-1 unsharp mask on the low resolution; 0: none."""
-    grain: float = 0.0
-    """Sigma in 8-bit codes; 0: none."""
-    levels: tuple[float, float, float] = (1.0, 1.0, 0.0)
-    """Gamma, gain and offset (nominal), on truth and input alike."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +35,9 @@ class Pair:
     """(T, H, W)"""
     stream: bytes
     """The last generation's file, whose quantisers and motion vectors a reader can still export; b'' if clean."""
+    suffix: str
+    """Of that file's name; '' if clean."""
     record: dict[str, Any] = field(default_factory=dict)
-
-
-def draw(options: Degrade, rng: np.random.Generator, category: Category | None = None) -> Plan:
-    """A random plan; `category` forces the codec part (for a balanced validation set)."""
-    if category is None:
-        category = _draw_category(options, rng)
-    levels = (1.0, 1.0, 0.0)
-    if rng.random() < options.levels_share:
-        gain = float(rng.uniform(0.7, 1.05))
-        levels = (
-            float(np.exp(rng.normal(0, 0.15))),
-            gain,
-            float(rng.uniform(0, max(0.0, 1 - gain))),
-        )
-    return Plan(
-        category=category,
-        kernel=_pick(options.kernels, rng),
-        steps=_draw_steps(options, category, rng),
-        blur=_sometimes(options.blur_share, options.blur_sigma, rng),
-        sharpen=_sometimes(options.sharpen_share, options.sharpen_amount, rng),
-        grain=_sometimes(options.grain_share, options.grain_sigma, rng),
-        levels=levels,
-    )
 
 
 def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, folder: Path) -> Pair:
@@ -86,132 +46,38 @@ def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, fol
     truth = np.stack([_levels(frame, *plan.levels) for frame in clean])
     low = np.stack([_shoot(frame, plan, scale, rng) for frame in truth])
     source = _round(low)
-    decoded, stream, generations = source, b"", list[Generation]()
+    if plan.duplicates > 0:
+        shown = np.maximum.accumulate(
+            np.where(rng.random(len(source)) < plan.duplicates, 0, np.arange(len(source)))
+        )
+        truth, source = truth[shown], source[shown]
+    if plan.dnr > 0:
+        source = denoise(source, plan.dnr)
+    decoded, stream, generations = source, b"", list[dict[str, Any]]()
     for number, step in enumerate(plan.steps):
         path = folder / f"generation{number}.{step.container}"
-        generations.append(encode(decoded, step, path))
-        decoded = decode(path, (source.shape[1], source.shape[2]))
-        if decoded.shape != source.shape:
+        given = _resize(decoded, _generation_size(source, plan, number))
+        generation = encode(given, step, path)
+        decoded = decode(path, (given.shape[1], given.shape[2]))
+        if decoded.shape != given.shape:
             raise TrainError(
-                f"{step.codec}: expected {len(source)} frames back, got {len(decoded)} ({generations[-1].argv})"
+                f"{step.codec}: expected {len(given)} frames back, got {len(decoded)} ({generation.argv})"
             )
+        generations.append(_step_record(generation, given, decoded))
         stream = path.read_bytes()
         path.unlink()
     record = asdict(plan)
-    record["steps"] = [generation.record() for generation in generations]
+    record["steps"] = generations
     record["input_psnr"] = round(psnr(decoded, source), 3)
     record["container"] = plan.steps[-1].container if plan.steps else ""
-    return Pair(_round(truth), decoded, stream, record)
+    suffix = plan.steps[-1].suffix if plan.steps else ""
+    return Pair(_round(truth), decoded, stream, suffix, record)
 
 
 def psnr(a: Codes, b: Codes) -> float:
     """dB for 8-bit codes (peak 255), over everything at once; 99 where equal."""
     mse = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
     return 99.0 if mse == 0 else float(10 * np.log10(255**2 / mse))
-
-
-# --- what is drawn
-
-
-def _draw_category(options: Degrade, rng: np.random.Generator) -> Category:
-    u = rng.random()
-    if u < options.clean_share:
-        return "clean"
-    if u < options.clean_share + options.near_clean_share:
-        return "near_clean"
-    u = rng.random()
-    if u < options.second_share:
-        codec = _pick(options.second_codecs, rng)
-        return "rv20" if codec in ("rv20", "rv10") else "other"
-    return "other" if u < options.second_share + options.other_single_share else "mpeg1"
-
-
-def _draw_steps(options: Degrade, category: Category, rng: np.random.Generator) -> tuple[Step, ...]:
-    others = {"mpeg4": 0.5, "x264": 0.5}
-    match category:
-        case "clean":
-            return ()
-        case "near_clean":
-            codec = _pick({"mpeg1video": 0.6, "rv20": 0.15, "mpeg4": 0.15, "x264": 0.1}, rng)
-            return (_light(codec, rng),)
-        case "mpeg1":
-            return (_mpeg1(options, rng),)
-        case "rv20":
-            weights = _only(options, ("rv20", "rv10"))
-            return _mpeg1(options, rng), _later(_pick(weights or {"rv20": 1.0}, rng), options, rng)
-        case _:
-            weights = _only(options, tuple(others))
-            share = sum(weights.values()) / sum(options.second_codecs.values())
-            twice, once = share * options.second_share, options.other_single_share
-            if rng.random() * (twice + once) < twice:
-                return _mpeg1(options, rng), _later(_pick(weights, rng), options, rng)
-            return (_later(_pick({"rv20": 0.4, **others}, rng), options, rng),)
-
-
-def _mpeg1(options: Degrade, rng: np.random.Generator) -> Step:
-    common: dict[str, str | float] = {"g": int(rng.integers(12, 19)), "bf": 2}
-    kind = rng.random()
-    if kind < 1 / 3:
-        rate = 1150e3
-        return Step(
-            "mpeg1video", common | {"b:v": rate, "maxrate": rate, "bufsize": VCD_BUFFER_BITS}
-        )
-    if kind < 2 / 3:
-        rate = 1e3 * _log_uniform(options.mpeg1_kbps, rng)
-        peak = rate * float(rng.uniform(1.0, 2.0))
-        return Step(
-            "mpeg1video", common | {"b:v": rate, "maxrate": peak, "bufsize": VCD_BUFFER_BITS}
-        )
-    return Step(
-        "mpeg1video", common | {"q:v": round(_log_uniform(options.mpeg1_quantizer, rng), 1)}
-    )
-
-
-def _later(codec: str, options: Degrade, rng: np.random.Generator) -> Step:
-    """RealVideo and others, at a rate or at a fixed quantiser."""
-    if codec == "x264":
-        # 4x4 transform, no 8x8, main profile: the nearest to RV30/40 that an encoder makes (SCIENCE C3, 9).
-        return Step("libx264", {
-            "profile:v": "main", "crf": round(float(rng.uniform(20, 36)), 1), "preset": "fast",
-            "x264-params": "cabac=0:8x8dct=0:ref=2:bframes=1:weightp=0:partitions=p8x8,i4x4",
-        })  # fmt: skip
-    common: dict[str, str | float] = {"g": int(rng.integers(60, 251))}
-    if codec == "mpeg4":
-        common["bf"] = int(rng.integers(0, 3))
-    if rng.random() < 0.5:
-        rate = 1e3 * _log_uniform(options.second_kbps, rng)
-        return Step(codec, common | {"b:v": rate, "maxrate": rate * 1.5, "bufsize": rate})
-    return Step(codec, common | {"q:v": round(_log_uniform(options.second_quantizer, rng), 1)})
-
-
-def _light(codec: str, rng: np.random.Generator) -> Step:
-    """An encode that one can hardly see."""
-    if codec == "x264":
-        return Step("libx264", {"crf": round(float(rng.uniform(6, 16)), 1), "preset": "fast"})
-    options: dict[str, str | float] = {"q:v": round(float(rng.uniform(1, 2.2)), 1), "qmin": 1}
-    return Step(codec, options | ({"g": 15, "bf": 2} if codec == "mpeg1video" else {"g": 100}))
-
-
-def _only(options: Degrade, names: tuple[str, ...]) -> dict[str, float]:
-    return {str(k): v for k, v in options.second_codecs.items() if k in names}
-
-
-def _pick(weights: Any, rng: np.random.Generator) -> Any:
-    names = list(weights)
-    p = np.array([weights[name] for name in names], float)
-    return names[int(rng.choice(len(names), p=p / p.sum()))]
-
-
-def _sometimes(share: float, bounds: tuple[float, float], rng: np.random.Generator) -> float:
-    value = float(rng.uniform(*bounds))
-    return round(value, 3) if rng.random() < share else 0.0
-
-
-def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
-
-
-# --- what is done
 
 
 def _levels(
@@ -285,6 +151,30 @@ def _cubic(x: NDArray[np.float64], b: float, c: float) -> NDArray[np.float64]:
         (-b - 6 * c) * x**3 + (6 * b + 30 * c) * x**2 + (-12 * b - 48 * c) * x + (8 * b + 24 * c)
     ) / 6
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def _generation_size(source: Codes, plan: Plan, number: int) -> tuple[int, int]:
+    """(height, width) of a generation; the first one's in multiples of 16, which every codec takes."""
+    height, width = source.shape[1:]
+    if number == len(plan.steps) - 1:
+        return height, width
+    return (
+        max(16, 16 * round(height * plan.first_size / 16)),
+        max(16, 16 * round(width * plan.first_size / 16)),
+    )
+
+
+def _resize(frames: Codes, size: tuple[int, int]) -> Codes:
+    """(T, h, w) -> (T, *size), centres aligned: areas where it shrinks, bicubic where it grows."""
+    if frames.shape[1:] == size:
+        return frames
+    way = cv2.INTER_AREA if size[0] < frames.shape[1] else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(frame, size[::-1], interpolation=way) for frame in frames])
+
+
+def _step_record(generation: Generation, given: Codes, decoded: Codes) -> dict[str, Any]:
+    size = [given.shape[2], given.shape[1]]
+    return generation.record() | {"size": size, "psnr": round(psnr(decoded, given), 3)}
 
 
 def _round(frames: Frames) -> Codes:

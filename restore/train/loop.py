@@ -24,7 +24,7 @@ from restore import planes
 from restore.errors import TrainError
 from restore.nets.files import ModelCard, load_model, save_model
 from restore.nets.plain import PlainSR, RepPlainSR
-from restore.train.degrade import CATEGORIES
+from restore.train.plan import CATEGORIES
 from restore.train.recipe import Optim, Recipe, read_recipe
 from restore.train.shards import Shards, make_shards, read_shards
 

@@ -21,6 +21,12 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _positive(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] <= 0:
+        raise ValueError("[low, high] above 0")
+    return pair
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
 """[low, high], both ends possible."""
@@ -119,6 +125,18 @@ class Degrade(Options):
     second_kbps: Range = (150, 600)
     """Asked for; RV20 overshoots, so the record holds what came out."""
     second_quantizer: Range = (3, 16)
+    duplicate_share: Share = 0.0
+    """Share of sequences in which some frames show the one before them again, truth and input alike."""
+    duplicate_chance: Range = (0.05, 0.3)
+    """Of each frame in such a sequence."""
+    dnr_share: Share = 0.0
+    """Share of sequences that met a noise reduction (hqdn3d, in space and time) before the first encode."""
+    dnr_strength: Range = (1.0, 4.0)
+    """hqdn3d's luma_spatial; the other strengths follow as in FFmpeg's defaults."""
+    resize_share: Share = 0.0
+    """Share of the double encodes whose first generation had another size, so that its blocks are no longer 8 x 8."""
+    resize_size: Annotated[Range, AfterValidator(_positive)] = (0.7, 1.4)
+    """Width and height of the first generation relative to the last one's; rounded to multiples of 16 pixels."""
     seed: int = 2
 
     @model_validator(mode="after")

@@ -32,12 +32,18 @@ from torch import Tensor
 
 from restore.errors import TrainError
 from restore.train.codecs import Codes
-from restore.train.degrade import CATEGORIES, Category, Pair, degrade, draw
+from restore.train.degrade import Pair, degrade
+from restore.train.plan import CATEGORIES, Category, draw
 from restore.train.recipe import Recipe
 from restore.train.sources import Library, Source, find_sources
 
 FAILURES = 0.1
 """Share of sequences that may fail before the recipe or the codecs are to blame."""
+
+
+LATER_STEPS = ("duplicate", "dnr", "resize")
+"""Steps of the chain that came after the first shards. A recipe that uses none of them makes the pairs it made
+before, so it keeps the fingerprint it had."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,12 @@ def _check_same_recipe(recipe: Recipe, out: Path) -> None:
 
 
 def _fingerprint(recipe: Recipe) -> str:
-    tables = recipe.model_dump_json(include={"data": True, "degrade": True, "network": {"scale"}})
-    text = json.dumps(json.loads(tables), sort_keys=True)
+    dumped = recipe.model_dump_json(include={"data": True, "degrade": True, "network": {"scale"}})
+    tables = json.loads(dumped)
+    if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in LATER_STEPS):
+        for key in [k for k in tables["degrade"] if k.startswith(LATER_STEPS)]:
+            del tables["degrade"][key]
+    text = json.dumps(tables, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

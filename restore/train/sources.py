@@ -19,7 +19,7 @@ from restore.train.recipe import Data
 Frames = NDArray[np.float32]
 """Luma in 8-bit limited-range codes, not rounded, (T, H, W)."""
 
-_CLIPS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".y4m"}
+CLIPS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".y4m"}
 _STILLS = {".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 
@@ -40,7 +40,7 @@ def find_sources(data: Data, root: Path) -> tuple[list[Source], list[Source]]:
     problems = []
     folders = [(f.path, False, f.scale) for f in data.clips] + [(p, True, 1.0) for p in data.images]
     for name, still, scale in folders:
-        suffixes = _STILLS if still else _CLIPS
+        suffixes = _STILLS if still else CLIPS
         files = sorted(p for p in (root / name).glob("*") if p.suffix.lower() in suffixes)
         if not files:
             kind = "images" if still else "clips"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from clean import moving
 
 from restore.errors import TrainError
 from restore.train.codecs import CIF_PIXELS, Step, decode, encode
-from restore.train.degrade import CATEGORIES, Plan, degrade, downscale, draw, psnr
+from restore.train.degrade import degrade, downscale, psnr
+from restore.train.plan import CATEGORIES, Plan, draw
 from restore.train.recipe import Degrade, Kernel
 
 KERNELS: list[Kernel] = [
@@ -107,6 +109,59 @@ def test_a_category_means_its_codecs() -> None:
         assert first.codec == "mpeg1video"
         assert second.codec in ("rv10", "rv20")
         assert len(draw(Degrade(), rng, "near_clean").steps) == 1
+
+
+def test_duplicated_frames_are_alike_in_truth_and_input(tmp_path: Path) -> None:
+    clean = moving(12, 64, 64).astype(np.float32)
+    plan = Plan("clean", "area", (), grain=3.0, duplicates=0.5)
+    pair = degrade(clean, plan, 2, np.random.default_rng(0), tmp_path)
+    same = [t for t in range(1, 12) if np.array_equal(pair.truth[t], pair.truth[t - 1])]
+    assert 2 <= len(same) <= 9
+    assert same == [t for t in range(1, 12) if np.array_equal(pair.decoded[t], pair.decoded[t - 1])]
+
+
+def test_noise_reduction_removes_grain(tmp_path: Path) -> None:
+    clean = np.repeat(moving(1, 64, 64).astype(np.float32), 8, 0)
+    wanted = degrade(clean, Plan("clean", "area", ()), 2, np.random.default_rng(0), tmp_path)
+    errors = [
+        degrade(
+            clean,
+            Plan("clean", "area", (), grain=4.0, dnr=dnr),
+            2,
+            np.random.default_rng(0),
+            tmp_path,
+        )
+        for dnr in (0.0, 4.0)
+    ]
+    noisy, calm = (psnr(pair.decoded[4:], wanted.decoded[4:]) for pair in errors)
+    assert calm > noisy + 1.5
+
+
+def test_a_resize_between_generations_keeps_the_picture_in_place(tmp_path: Path) -> None:
+    clean = moving(5, 192, 192).astype(np.float32)
+    steps = (Step("mpeg1video", {"q:v": 2, "g": 15}), Step("rv20", {"q:v": 2}))
+    pair = degrade(
+        clean, Plan("rv20", "bicubic", steps, first_size=0.8), 2, np.random.default_rng(0), tmp_path
+    )
+    assert [step["size"] for step in pair.record["steps"]] == [[80, 80], [96, 96]]
+    assert all(step["psnr"] > 30 for step in pair.record["steps"])
+    sharp = downscale(clean[0], 2, "bicubic")
+    shifted = {
+        d: psnr(np.roll(pair.decoded[0], d, (0, 1))[8:-8, 8:-8], np.rint(sharp)[8:-8, 8:-8])
+        for d in (-1, 0, 1)
+    }
+    assert shifted[0] > max(shifted[-1], shifted[1]) + 2
+
+
+def test_later_steps_are_drawn_when_asked_for_and_change_nothing_else() -> None:
+    every = Degrade(duplicate_share=1, dnr_share=1, resize_share=1, second_share=0.9)
+    for seed in range(20):
+        plan = draw(every, np.random.default_rng(seed))
+        plain = draw(Degrade(second_share=0.9), np.random.default_rng(seed))
+        assert 0.05 <= plan.duplicates <= 0.3
+        assert 1 <= plan.dnr <= 4
+        assert (plan.first_size != 1) == (len(plan.steps) == 2)
+        assert replace(plan, duplicates=0.0, dnr=0.0, first_size=1.0) == plain
 
 
 def test_the_same_seed_draws_the_same() -> None:

@@ -14,7 +14,7 @@ from restore import planes
 from restore.errors import TrainError
 from restore.train.codecs import decode
 from restore.train.recipe import read_recipe
-from restore.train.shards import make_shards, read_shards
+from restore.train.shards import LATER_STEPS, _check_same_recipe, make_shards, read_shards
 from restore.train.sources import Library, find_sources
 
 
@@ -24,6 +24,31 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pool")
     make_shards(read_recipe(pool(root)), root, root / "shards", workers=1)
     return root
+
+
+@pytest.mark.parametrize(
+    ("text", "fingerprint"),
+    [
+        (RECIPE, "9856fa69e92fa6dc"),
+        (RECIPE + "[degrade]\ndnr_strength = [2, 3]\n", "9856fa69e92fa6dc"),
+        (
+            Path(__file__).parents[2].joinpath("recipes/clean_x2.toml").read_text(),
+            "c87fe3743e129146",
+        ),
+    ],
+    ids=["defaults", "a step that is not used", "clean_x2"],
+)
+def test_shards_of_older_versions_stay_valid(text: str, fingerprint: str, tmp_path: Path) -> None:
+    """Steps that came later leave the fingerprints of recipes without them alone; in use they change it."""
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    recipe = read_recipe(path)
+    (tmp_path / "val-000.json").write_text(json.dumps({"recipe": fingerprint}))
+    _check_same_recipe(recipe, tmp_path)
+    for step in LATER_STEPS:
+        degrade = recipe.degrade.model_copy(update={f"{step}_share": 0.5})
+        with pytest.raises(TrainError, match=r"holds shards of another \[data\] or \[degrade\]"):
+            _check_same_recipe(recipe.model_copy(update={"degrade": degrade}), tmp_path)
 
 
 def test_sources_are_split_by_name(made: Path) -> None:
