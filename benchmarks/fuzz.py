@@ -32,6 +32,10 @@ import av
 from fuzz_inputs import GENERATED, MUTATIONS, Clip, clips, mutated
 from fuzz_trial import CPU_SECONDS, MEMORY, settle, try_input
 
+from restore.io.probe import MAX_TAGS
+from restore.io.reader import MAX_PIXELS, MAX_SIDE, MAX_STREAMS, OPEN_SECONDS
+from restore.io.text import MAX_TEXT
+
 GOOD = ("ok", "refused")
 TARGETS = ("mkv", "mkv", "mkv", "mp4", "mov", "avi", "ts")
 KINDS = ("ok", "refused", "exception", "crash", "hang", "memory")
@@ -150,9 +154,10 @@ with PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}.
 {len(results)} inputs: short beginnings of {sum(c.name not in GENERATED for c in known)} real and {len(GENERATED)} generated
 files, {sum(len(c.data) for c in known) / len(known) / 1000:.0f} kB each on average, damaged by one to three of {len(MUTATIONS)} mutations (flipped bits; overwritten,
 zeroed, lost, repeated, exchanged stretches; a cut end; wrong header numbers; the tail of another file). Each was
-opened, decoded with its sound, and its streams were planned for an output ({targets}), in a process
-of its own with {CPU_SECONDS} s of processor time and {MEMORY >> 20} MiB of memory beyond the program itself. One in {options.whole} went through a whole run: {len(whole)} reached it,
-{finished} outputs were made and passed the check after the run, {len(whole) - finished} were not written, with an error that says why.
+opened, decoded with its sound, and its streams were planned for an output ({targets}),
+in a process of its own with {CPU_SECONDS} s of processor time and {MEMORY >> 20} MiB of memory beyond the program itself.
+One in {options.whole} went through a whole run: {len(whole)} reached it, {finished} outputs were made and passed the check after the
+run, {len(whole) - finished} were not written, with an error that says why.
 
 - **{decoded} inputs ({decoded / len(results):.1%}) still gave a frame**; {counts["refused"]} ended in an error of restore's own.
 - Exceptions of any other kind: {counts["exception"]}. Crashes: {counts["crash"]}. Hangs: {counts["hang"]}. Out of memory: {counts["memory"]}.
@@ -162,6 +167,16 @@ of its own with {CPU_SECONDS} s of processor time and {MEMORY >> 20} MiB of memo
 {chr(10).join(rows)}
 
 Time is processor time, whole runs left out; memory is what a process took beyond the program it shares.
+
+## Limits
+
+- Only the files that are named are opened. Playlists, redirects, references inside a file, name patterns and files
+  that belong to it (.sub, .M00) are not followed; the tests watch the kernel open files and sockets.
+- A picture has at most {MAX_PIXELS} samples, and {MAX_SIDE} a side: a header of a few bytes asks for no gigabytes.
+- At most {MAX_STREAMS} streams, attached files not counted; {MAX_TAGS} entries of metadata, each of {MAX_TEXT} bytes, are kept.
+- A file that is not open after {OPEN_SECONDS} s is refused. The length of a file has no limit.
+- A gap in the sound is filled with silence, in all no more than an hour beyond as much as there is sound.
+- A crash inside a decoder of FFmpeg would end the program. Finished segments stay, and the same command goes on.
 {_failures(results)}"""
 
 
