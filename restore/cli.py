@@ -334,6 +334,64 @@ def degrade(
 
 
 @app.command()
+def evaluate(
+    subjects: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL|PIPELINE...",
+            help="Networks and pipelines, by name or path, of one scale.",
+        ),
+    ],
+    sets: Annotated[
+        list[Path],
+        typer.Option("--set", metavar="DIR", help="A folder of clean images or clips; repeatable."),
+    ],
+    recipe: Annotated[
+        str, typer.Option(help="How they are spoilt, such as bicubic or vcd,rv20_250.")
+    ] = "",
+    measure: Annotated[
+        str, typer.Option(help="Only these, such as psnr,ssim; else all that apply.")
+    ] = "",
+    frames: Annotated[int, typer.Option(min=1, max=10000, help="Of each clip.")] = 21,
+    device: DeviceOpt = "auto",
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+    report: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every score.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+) -> None:
+    """Score networks and pipelines on films and images of known truth, beside bicubic and Lanczos."""
+    from restore.evaluate import report as tables
+    from restore.evaluate.score import Job, evaluate
+
+    if report is not None:
+        tables.check_target(report, overwrite)
+    job = Job(subjects, sets, _names(recipe), _names(measure), frames, device, threads)
+    with err.status("reading") as status:
+        result = evaluate(job, lambda line: status.update(escape(line)))
+    for note in result.notes:
+        out.print(f"note: {note}", markup=False)
+    for group in tables.groups(result):
+        for number, rows in enumerate(
+            (tables.item_rows(result, group), tables.mean_rows(result, group))
+        ):
+            name, how = group
+            title = f"{name}, {how}: " + ("mean ± 95 % interval" if number else "Y-PSNR, dB")
+            table = Table(title=escape(title), title_justify="left")
+            for place, cell in enumerate(rows[0]):
+                table.add_column(escape(cell), justify="right" if place else "left")
+            for row in rows[1:]:
+                table.add_row(*map(escape, row))
+            out.print(table)
+        for method in tables.methods(result):
+            if method not in result.baselines:
+                out.print(tables.worst_line(result, group, method), markup=False)
+    if report is not None:
+        tables.write_document(result, report)
+        out.print(f"wrote {report}", markup=False)
+
+
+@app.command()
 def sample(
     output: Annotated[Path, typer.Argument(help="The RealMedia file to make, such as sample.rm.")],
     seconds: Annotated[float, typer.Option(min=0.5, max=600)] = 4.0,
@@ -362,6 +420,11 @@ def _format_cells(fmt: Any) -> tuple[str, str]:
         f"{fmt.width}x{fmt.height} SAR {aspect.numerator}:{aspect.denominator}",
         f"{chroma} {fmt.depth} bit {tags}",
     )
+
+
+def _names(text: str) -> list[str]:
+    """'vcd,rv20_250' -> its parts."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _scores(card: Any) -> str:

@@ -8,6 +8,7 @@ RestoreError            the message is complete: the CLI prints it, no traceback
 - ModelError            weights or their card are missing, damaged or of another shape
 - DeviceError           the device asked for is not here
 - TrainError            a training recipe or its data is wrong
+- EvaluateError         what is to be scored, or by what, is missing or wrong
 
 An address comes first ('file: table: key: ...'), then what was expected, what was found, and what to try.
 """
@@ -46,4 +47,8 @@ class DeviceError(RestoreError):
 
 
 class TrainError(RestoreError):
+    pass
+
+
+class EvaluateError(RestoreError):
     pass

@@ -1,5 +1,6 @@
 """The commands as a user runs them: exit codes, one clear line for each mistake, nothing left behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -214,3 +215,20 @@ def test_a_part_with_converted_sound_is_exact(clip: Path, tmp_path: Path, restor
     command = [FFMPEG, "-v", "error", "-i", tmp_path / "out.mkv", "-map", "0:a", "-f", "s16le", "-"]
     sound = subprocess.run(command, capture_output=True, check=True).stdout
     assert len(sound) / 2 == 0.4 * 44100
+
+
+def test_evaluate_prints_gains_and_writes_every_score(tmp_path: Path, restore: Restore) -> None:
+    (tmp_path / "set").mkdir()
+    still = ffmpeg.input("testsrc2=size=64x64", f="lavfi").output("set/a.png", vframes=1)
+    still.run(cmd=FFMPEG, quiet=True)
+    command = ("evaluate", "film_x2_fast", "--set", "set", "--measure", "psnr,ssim")
+    done = restore(*command, "--json", "scores.json")
+    assert done.returncode == 0, done.stderr
+    assert "film_x2_fast - lanczos" in done.stdout
+    assert {s["item"] for s in json.loads(Path("scores.json").read_text())["scores"]} == {"a"}
+    again = restore(*command, "--json", "scores.json")
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+    unknown = restore(*command, "--recipe", "vdc")
+    assert unknown.returncode == 2
+    assert "did you mean 'vcd'" in unknown.stderr

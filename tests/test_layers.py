@@ -28,6 +28,7 @@ LAYERS = [
     {"worker"},
     {"run"},
     {"sample", "train", "compare", "inspect", "reference", "doctor"},
+    {"evaluate"},
     {"progress"},
     {"cli"},
     {"__main__"},

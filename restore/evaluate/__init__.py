@@ -1,0 +1,1 @@
+"""Scores of networks and pipelines on images and clips of known truth."""

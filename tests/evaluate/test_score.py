@@ -1,0 +1,204 @@
+"""Scoring from end to end on sets made here; what is wrong is said before the work."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+
+from restore.errors import RestoreError
+from restore.evaluate.report import (
+    ALL,
+    check_target,
+    document,
+    gain,
+    groups,
+    values,
+    write_document,
+)
+from restore.evaluate.score import Job, evaluate, registered
+from restore.evaluate.sets import read_clip, read_image
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one clip of 6 frames, 112x100: crops to 96x96."""
+    folder = tmp_path_factory.mktemp("clips")
+    source = ffmpeg.input("testsrc2=size=112x100:rate=25:duration=0.24", f="lavfi")
+    path = str(folder / "pattern.mkv")
+    source.output(path, vcodec="ffv1", pix_fmt="yuv420p").run(
+        cmd=imageio_ffmpeg.get_ffmpeg_exe(), quiet=True
+    )
+    return folder
+
+
+def pipeline(folder: Path, text: str) -> str:
+    path = folder / "own.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_images_are_cropped_and_scored_beside_bicubic_and_lanczos(images: Path) -> None:
+    result = evaluate(Job(["lanczos_x2", "film_x2_fast"], [images]))
+    assert result.notes == ("pair colour.png: cropped from 73x61 to 72x60",)
+    methods = ["bicubic", "lanczos", "lanczos_x2", "film_x2_fast"]
+    assert [(s.item, s.method) for s in result.scores] == [
+        (item, method) for item in ("colour", "grey") for method in methods
+    ]
+    by = {(s.item, s.method): s.measures for s in result.scores}
+    for item in ("colour", "grey"):
+        # The pipeline's only stage is our Lanczos: the same picture on another way.
+        assert by[item, "lanczos_x2"] == pytest.approx(by[item, "lanczos"], abs=0.02)
+        assert by[item, "film_x2_fast"] != by[item, "lanczos"]
+        assert 30 < by[item, "bicubic"]["psnr"] < 70
+
+
+def test_a_chain_that_changes_nothing_gains_nothing(images: Path, tmp_path: Path) -> None:
+    chain = pipeline(tmp_path, '[[stage]]\nkind = "upscale"\nfactor = 1\n')
+    result = evaluate(Job([chain], [images], recipes=["jpeg_10", "jpeg_40"]))
+    assert result.baselines == ("input",)
+    for group in groups(result):
+        for measure in result.measures:
+            assert gain(result, group, "own", "input", measure).mean.value == 0
+    psnr = {s.recipe: s.measures["psnr"] for s in result.scores if s.item == "grey"}
+    assert psnr["jpeg_40"] > psnr["jpeg_10"] + 1
+    bits = {s.recipe: s.bits_per_pixel for s in result.scores}
+    assert (bits["jpeg_40"] or 0) > (bits["jpeg_10"] or 0) > 0
+
+
+def test_clips_go_through_codecs(clips: Path) -> None:
+    job = Job(["film_x2_fast"], [clips], ["near_clean", "mpeg1_350"], ["psnr"], frames=4)
+    result = evaluate(job)
+    assert result.notes == ("clips0 pattern.mkv: cropped from 112x100 to 96x96",)
+    assert {s.frames for s in result.scores} == {4}
+    psnr = {(s.recipe, s.method): s.measures["psnr"] for s in result.scores}
+    assert psnr["near_clean", "bicubic"] > psnr["mpeg1_350", "bicubic"]
+    group = ("clips0", ALL)
+    assert groups(result)[-1] == group
+    both = [psnr[r, "film_x2_fast"] for r in ("near_clean", "mpeg1_350")]
+    assert values(result, group, "film_x2_fast", "psnr") == {
+        "pattern": pytest.approx(sum(both) / 2)
+    }
+
+
+def test_twice_the_same(clips: Path) -> None:
+    job = Job(["film_x2_fast"], [clips], ["vcd"], ["psnr"], frames=3)
+    assert evaluate(job).scores == evaluate(job).scores
+
+
+def test_the_record_holds_every_score_and_the_paired_gains(images: Path, tmp_path: Path) -> None:
+    result = evaluate(Job(["film_x2_fast"], [images], measures=["psnr"]))
+    path = tmp_path / "scores.json"
+    write_document(result, path)
+    found = json.loads(path.read_text())
+    assert found == json.loads(json.dumps(document(result)))
+    scores = {(s["item"], s["method"]): s["measures"]["psnr"] for s in found["scores"]}
+    (row,) = (g for g in found["gains"] if g["over"] == "lanczos")
+    each = [scores[i, "film_x2_fast"] - scores[i, "lanczos"] for i in ("colour", "grey")]
+    assert row["value"] == pytest.approx(sum(each) / 2)
+    # Of two items: the deviation is |a - b| / sqrt(2), the interval 12.7062 / sqrt(2) of it.
+    assert row["high"] - row["value"] == pytest.approx(12.7062 * abs(each[0] - each[1]) / 2)
+    assert row["worst"] == pytest.approx(min(each))
+    assert [p.name for p in tmp_path.glob("*.json*")] == ["scores.json"]
+    with pytest.raises(RestoreError, match="--overwrite"):
+        check_target(path, overwrite=False)
+    with pytest.raises(RestoreError, match="does not exist"):
+        check_target(tmp_path / "no" / "a.json", overwrite=False)
+
+
+def test_rgb_clips_are_read_at_their_own_depth(tmp_path: Path) -> None:
+    """R, G, B are decoded as Y, Cb, Cr of 16 bits: 8-bit codes come out of it, not their saturation."""
+    path = tmp_path / "grey50.mkv"
+    ffmpeg.input("color=0x808080:size=64x64:rate=25:duration=0.08", f="lavfi").output(
+        str(path), vcodec="ffv1", pix_fmt="bgr0"
+    ).run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), quiet=True)
+    codes = read_clip(path, 2, 16).codes
+    assert codes.shape == (2, 64, 64)
+    assert np.unique(codes).tolist() == [round(16 + 219 * 128 / 255)]
+
+
+def test_a_grey_image_keeps_its_codes(images: Path) -> None:
+    truth = read_image(images / "grey.png", 2)
+    assert truth.full_range
+    assert np.array_equal(
+        truth.codes[0], cv2.imread(str(images / "grey.png"), cv2.IMREAD_GRAYSCALE)
+    )
+
+
+def test_a_moved_picture_is_noticed() -> None:
+    clean = torch.randint(0, 256, (1, 1, 40, 40), generator=torch.Generator().manual_seed(0))
+    assert registered(clean, clean)
+    assert not registered(clean.roll(1, 3), clean)
+
+
+def mistakes(folder: Path, images: Path) -> dict[str, tuple[Job, str]]:
+    empty, mixed, deep = folder / "empty", folder / "mixed", folder / "fine"
+    for path in (empty, mixed, folder / "parent" / "Set5", deep):
+        path.mkdir(parents=True)
+    (mixed / "a.png").touch()
+    (mixed / "b.mkv").touch()
+    cv2.imwrite(str(deep / "deep.png"), np.zeros((64, 64), np.uint16))
+    text = folder / "text"
+    text.mkdir()
+    (text / "a.png").write_text("no image")
+    small = folder / "small"
+    small.mkdir()
+    cv2.imwrite(str(small / "s.png"), np.zeros((20, 90), np.uint8))
+    net = ["film_x2_fast"]
+    same = pipeline(folder, '[[stage]]\nkind = "deblock"\n')
+    return {
+        "no set": (
+            Job(net, [folder / "none"]),
+            "expected a folder of images or clips, found nothing",
+        ),
+        "no images": (Job(net, [empty]), "found 0 other files"),
+        "parent": (Job(net, [folder / "parent"]), "try one of its folders: Set5"),
+        "mixed": (Job(net, [mixed]), "found 1 images and 1 clips"),
+        "deep": (Job(net, [deep]), "expected 8 bits per sample, found 16"),
+        "no image": (Job(net, [text]), "cannot be decoded"),
+        "small": (Job(net, [small]), "at least 48x48 samples after cropping, found 90x20"),
+        "subject": (Job(["film_x3"], [images]), "expected a network or a pipeline, found neither"),
+        "recipe": (Job(net, [images], ["bicubik"]), "did you mean 'bicubic'"),
+        "for clips": (
+            Job(net, [images], ["vcd"]),
+            "none is for images; these are: bicubic, jpeg_10",
+        ),
+        "measure": (Job(net, [images], measures=["sim"]), "did you mean 'ssim'"),
+        "scales": (Job([*net, same], [images]), "of one scale, found film_x2_fast x2, own x1"),
+        "nothing": (Job([same], [images], ["bicubic"]), "changes nothing at scale 1"),
+        "twice": (Job([*net, *net], [images]), "two rows of the table"),
+    }
+
+
+NAMES = (
+    *("no set", "no images", "parent", "mixed", "deep", "no image", "small", "subject", "recipe"),
+    *("for clips", "measure", "scales", "nothing", "twice"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mistake_is_named_with_what_to_do(name: str, tmp_path: Path, images: Path) -> None:
+    job, expected = mistakes(tmp_path, images)[name]
+    with pytest.raises(RestoreError) as caught:
+        evaluate(job)
+    assert expected in str(caught.value)
+
+
+def test_classic5_through_jpeg_reads_what_is_published(
+    tmp_path: Path, real: Callable[[str], Path]
+) -> None:
+    """Quality 10: 27.82 dB, PSNR-B 25.21 (Dong et al. 2015, table of Classic5)."""
+    chain = pipeline(tmp_path, '[[stage]]\nkind = "upscale"\nfactor = 1\n')
+    job = Job([chain], [real("images/Classic5")], ["jpeg_10"], ["psnr", "psnr_b"])
+    result = evaluate(job)
+    for measure, published in (("psnr", 27.82), ("psnr_b", 25.21)):
+        found = values(result, ("Classic5", "jpeg_10"), "input", measure)
+        assert math.isclose(sum(found.values()) / 5, published, abs_tol=0.02)
