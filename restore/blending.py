@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ FAR = (0.0, 8.0, 16.0, 24.0)
 for long, and what is thin and moves would vanish; what is left is gross damage."""
 MOVES = 12
 """Luma samples that damage moves in a frame, at most."""
+ODD = 16.0
+"""8-bit codes: mean difference around a sample from which on a picture shows something else than another."""
 SOFT = 0.6
 """The replacement is complete at 1 + SOFT times the difference at which it begins."""
 
@@ -103,6 +106,14 @@ def mend(
         weight = mask if mine.shape == mask.shape else _resized(mask, mine.shape)
         planes.append(mine + weight * (other - mine))
     return Picture(tuple(planes)), mask
+
+
+def strange(picture: Picture, others: Sequence[Picture], where: Plane | None) -> Plane | None:
+    """Where `picture` shows what none of `others`, moved onto it, does, as a mask, 0 to 1; within the mask `where`."""
+    for other in others:
+        odd: Plane = np.clip((_unlike(picture, other) / ODD - 1) / SOFT, 0, 1)
+        where = odd if where is None else np.minimum(where, odd)
+    return where
 
 
 def spread(mask: Plane) -> Plane:

@@ -23,7 +23,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from restore.blending import Between, Guess, Picture, Plane, mend, resemblance, spread
+from restore.blending import (
+    Between,
+    Guess,
+    Picture,
+    Plane,
+    mend,
+    resemblance,
+    spread,
+    strange,
+)
 from restore.video import FrameBatch, FrameInfo, QuantMap
 
 REACH = 32
@@ -224,7 +233,12 @@ class _Concealer:
                 source = n - 1 if n > first else n + 1
                 where = None if frame.broken else masks.get(source)
                 far = min(n, len(run) - 1 - n)
-                mended, masks[n] = self._blended(frame, between, far, where, depth)
+                # Those next to it that are whole or mended by now.
+                beside = (
+                    [done[n - 1]] if n > first else [good] if n == first else [done[n + 1], good]
+                )
+                beside += [after] if n == len(run) - 1 else []
+                mended, masks[n] = self._blended(frame, between, far, where, beside, depth)
             done[n] = mended or self._chosen(frame, good, after, depth)
         for n, frame in enumerate(done):
             if frame.planes is None:
@@ -256,13 +270,23 @@ class _Concealer:
         return replace(lost, planes=near.planes, quant=near.quant)
 
     def _blended(
-        self, frame: _Frame, span: _Span, far: int, where: Plane | None, depth: int
+        self,
+        frame: _Frame,
+        span: _Span,
+        far: int,
+        where: Plane | None,
+        beside: Sequence[_Frame | None],
+        depth: int,
     ) -> tuple[_Frame | None, Plane | None]:
-        """The frame, None where the neighbours do not agree; and where damage can be in the frame beside it."""
+        """The frame, None where the neighbours do not agree; and where damage can be in the frame beside it.
+        What also one of the frames `beside` it shows is no damage: something that passed while the ends of the
+        run did not see it."""
         guess = span.at(frame.info.pts)
         if guess.agreement < SAME_SCENE:
             return None, None
-        picture, mask = mend(Picture.of(frame.planes, depth), guess, far, where)
+        mine = Picture.of(frame.planes, depth)
+        others = [Picture.of(f.planes, depth) for f in beside if f is not None and f.planes]
+        picture, mask = mend(mine, guess, far, strange(mine, others, where))
         share = float(mask.mean())
         if share < VISIBLE:
             if frame.broken:

@@ -107,6 +107,23 @@ def test_a_broken_b_frame_is_mended_where_it_is_broken(
     assert [replace(f, concealed=False) for f in found.frames] == list(video.frames)
 
 
+def test_what_passes_while_the_ends_do_not_see_it_stays() -> None:
+    """Six frames from mark to I frame; a bright body walks in and out between them. Wiping it out would agree with both
+    ends. Garbage of the same size and brightness in one frame alone is damage."""
+    still = scene(12)
+    truth = replace(still, planes=tuple(p[:1].repeat(12, 1, 1, 1) for p in still.planes))
+    for n in range(3, 10):
+        truth.planes[0][n, 0, 20:60, 4 * n : 4 * n + 20] = 220
+    video = with_types(truth, "IPPPPpPPPPPI")
+    walking, _ = repaired(video)
+    assert min(psnr(walking, truth, n) for n in range(12)) > 40
+    empty = replace(still, planes=tuple(p[:1].repeat(12, 1, 1, 1) for p in still.planes))
+    flash = replace(empty, planes=tuple(p.clone() for p in empty.planes))
+    flash.planes[0][5, 0, 20:60, 24:44] = 220
+    found, _ = repaired(with_types(flash, "IPPPPpPPPPPI"))
+    assert psnr(found, empty, 5) > psnr(flash, empty, 5) + 10
+
+
 def test_a_frame_that_only_says_it_is_damaged_is_kept() -> None:
     video = with_types(scene(9), "IPPPpPPPI")
     found, log = repaired(video)
