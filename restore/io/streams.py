@@ -158,10 +158,10 @@ def plan_streams(
     source: Source,
     container: str,
     audio: Literal["copy", "flac", "none"],
-    begins_inside: bool = False,
+    part: bool = False,
 ) -> StreamPlan:
     """Decide by muxing real packets into `container` ('mkv', 'mp4', 'mov' or FFmpeg's name) and
-    decoding them back. `begins_inside`: only a later part of the source is wanted.
+    decoding them back. `part`: only a part of the source is wanted.
     Raises InputError when the source can no longer be read."""
     target = CONTAINERS.get(f".{container}", container)
     with open_head(source) as file:
@@ -171,7 +171,7 @@ def plan_streams(
         packets = _first_packets(file, wanted) | {n: [_cover(source, n)] for n in covers}
         sounds = [file.streams[s.index] for s in source.audio]
         actions = [
-            _plan_audio(stream, known, packets[known.index], target, source, audio, begins_inside)
+            _plan_audio(stream, known, packets[known.index], target, source, audio, part)
             for known, stream in zip(source.audio, sounds, strict=True)
             if isinstance(stream, AvAudioStream)
         ]
@@ -233,7 +233,7 @@ def _plan_audio(
     container: str,
     source: Source,
     wish: Literal["copy", "flac", "none"],
-    begins_inside: bool,
+    part: bool,
 ) -> StreamAction:
     origin = source.start
 
@@ -247,8 +247,10 @@ def _plan_audio(
     if stream.codec_context is None:
         return drop("FFmpeg does not know its codec")
     why = 'audio = "flac" in [output]'
-    if wish == "copy" and container == "avi" and begins_inside:
+    if wish == "copy" and container == "avi" and part:
         why = "avi has no start but 0, and packets seldom begin where a part does"
+    elif wish == "copy" and known.codec == "vorbis" and part:
+        why = "vorbis cannot be cut: its first packet is silent"
     elif wish == "copy":
         tried = try_copied_sound(stream, packets, container, origin)
         joints = Joints() if tried.error else try_joints(source, known.index, container)

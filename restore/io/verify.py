@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from math import ceil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
@@ -85,10 +89,9 @@ def verify(
             with open_input(out) as file:
                 found = _sound_of(OpenPart(file, Fraction(0), {number: number}), number)
             wanted = _wanted_sound(source, plan, action, zero_ms, span)
-            samples[number] = found[1]
-            exact = action.target is not None and action.target.bits
-            slack = 0 if exact else _CODED_FRAMES
-            offsets += _compare_sound(number, found, wanted, slack, problems)
+            samples[number] = found.samples
+            rate = next(a.rate for a in source.audio if a.index == action.index)
+            offsets += _compare_sound(number, found, wanted, rate, problems)
     if problems:
         raise OutputError("\n".join(f"{out}: {p}" for p in problems))
     return VerifyReport(len(times), error, max(offsets, default=None), samples)
@@ -201,41 +204,73 @@ def _compare_times(
     return worst
 
 
-_CODED_FRAMES = 2 * 2048
-"""Samples that a lossy codec may play at the end beyond the source's: not every container says where in the
-last packets the sound ends."""
-
-Sound = tuple[Fraction | None, int]
-"""(milliseconds of the first sample, samples per channel)."""
+_PADDING = {"aac": 1024}
+"""Samples that fill up the last frame of a lossy encoder whose container does not say where the sound ends."""
 
 
-def _sound_of(part: OpenPart, index: int, span: Span | None = None) -> Sound:
-    """Of a stream as a player would decode it; with `span`, of its packets that begin inside."""
+class Sound(NamedTuple):
+    """What is heard of a stream."""
+
+    start: Fraction | None
+    """Milliseconds of the first sample."""
+    samples: int
+    """Per channel."""
+    hidden: int = 0
+    """Samples at the end that a player may add to these: not every container can hide them."""
+    delay: int = 0
+    """Samples at the start that a player may leave out: a part of a source hides its first ones again."""
+
+
+def _sound_of(part: OpenPart, index: int, span: Span | None = None, begun: bool = False) -> Sound:
+    """Of a stream as a player would decode it; with `span`, of its packets that begin inside. What is hidden before
+    the first sample counts only where the sound has `begun` in a part before: else the trial has measured it."""
     start: Fraction | None = None
-    count = 0
+    count = hidden = delay = 0
     stream = part.stream(index)
     if not isinstance(stream, AudioStream):
-        return None, 0
+        return Sound(None, 0)
     packets = (p for _, p in part.packets([index], lambda *_: None))
     for packet in chain(packets, [None]):
-        if packet is not None and span is not None and not begins_inside(packet, span, part.offset):
-            continue
         try:
+            # Also what lies before a span: decoders make less of their first packet.
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:  # the decoder's end is one, too
             continue
+        unheard = 0 if packet is None else _hidden(packet, stream.codec_context.sample_rate)
+        if span is not None and not count:
+            delay += unheard
+        if packet is not None and span is not None and not begins_inside(packet, span, part.offset):
+            continue
+        hidden += unheard if count or begun else 0
         for frame in frames:
             if start is None and frame.pts is not None:
                 start = (frame.pts * Fraction(stream.time_base or 0) + part.offset) * 1000
             count += frame.samples
-    return start, count
+    return Sound(start, count, hidden, delay)
+
+
+def _hidden(packet: Packet[Any], rate: int) -> int:
+    """Samples of a packet that are not to be heard: cut off at its ends, or all of them."""
+    if packet.is_discard:
+        return ceil((packet.duration or 0) * Fraction(packet.time_base) * rate)
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    said = bytes(packet.get_sidedata("skip_samples"))  # AV_PKT_DATA_SKIP_SAMPLES
+    return sum(struct.unpack_from("<II", said)) if len(said) >= 8 else 0
 
 
 def _sound_copied(source: Source, index: int, span: Span | None) -> Sound:
     """Of all parts."""
-    sounds = [_sound_of(part, index, span) for part in open_parts(source)]
-    start = next((s for s, count in sounds if count), None)
-    return start, sum(count for _, count in sounds)
+    sounds: list[Sound] = []
+    for part in open_parts(source):
+        sounds.append(_sound_of(part, index, span, any(s.samples for s in sounds)))
+    start = next((s.start for s in sounds if s.samples), None)
+    return Sound(
+        start,
+        sum(s.samples for s in sounds),
+        sum(s.hidden for s in sounds),
+        sum(s.delay for s in sounds),
+    )
 
 
 def _wanted_sound(
@@ -245,26 +280,28 @@ def _wanted_sound(
     zero_ms: Fraction,
     span: Span | None,
 ) -> Sound:
-    """What the source holds, on the output's clock, silence that is put in included."""
+    """What the source holds, on the output's clock, silence that is put in included; hidden is what the output may
+    play as well, where its container cannot hide it."""
     rate = next(a.rate for a in source.audio if a.index == action.index)
     target = action.target
     if target is None:
-        start, count = _sound_copied(source, action.index, span)
+        sound = _sound_copied(source, action.index, span)
     else:
-        start, count = _sound_converted(source, action.index, span)
-        count, rate = count * target.rate // rate, target.rate
+        sound = _sound_converted(source, action.index, span)
+        count, rate = ceil(Fraction(sound.samples * target.rate, rate)), target.rate
+        sound = Sound(sound.start, count, _PADDING.get(target.encoder, 0))
     # A part begins behind the encoder's delay.
     extra = action.extra if span is None or target is not None else 0
-    count += extra
-    if start is None:
-        return None, count
-    start -= zero_ms + Fraction(extra * 1000, rate)
+    count = sound.samples + extra
+    if sound.start is None:
+        return sound._replace(samples=count)
+    start = sound.start - zero_ms
     if target is not None and target.whole_start:
-        return Fraction(0), count + round(start * rate / 1000)
+        return sound._replace(start=Fraction(0), samples=count + round(start * rate / 1000))
     if start < 0 and plan.container != "matroska":
         # MP4 hides what lies before 0 by an edit list.
-        return Fraction(0), count - round(-start * rate / 1000)
-    return start, count
+        return sound._replace(start=Fraction(0), samples=count - round(-start * rate / 1000))
+    return sound._replace(start=start - Fraction(extra * 1000, rate), samples=count)
 
 
 def _sound_converted(source: Source, index: int, span: Span | None) -> Sound:
@@ -275,21 +312,29 @@ def _sound_converted(source: Source, index: int, span: Span | None) -> Sound:
         if start is None and begin is not None:
             start = begin * 1000
         count += len(samples)
-    return start, count
+    return Sound(start, count)
 
 
 def _compare_sound(
-    number: int, found: Sound, wanted: Sound, slack: int, problems: list[str]
+    number: int, found: Sound, wanted: Sound, rate: int, problems: list[str]
 ) -> list[Fraction]:
-    """The change of its start in milliseconds, where both are known. `slack`: samples there may be more."""
-    if not 0 <= found[1] - wanted[1] <= slack:
-        problems.append(f"stream {number}: expected {wanted[1]} samples of sound, found {found[1]}")
-    if found[0] is None or wanted[0] is None:
+    """The change of its start in milliseconds, where both are known. `rate`: of what is wanted."""
+    more = found.samples - wanted.samples
+    if not -wanted.delay <= more <= wanted.hidden:
+        room = f" (and {wanted.hidden} hidden ones)" if wanted.hidden else ""
+        problems.append(
+            f"stream {number}: expected {wanted.samples} samples of sound{room}, found {found.samples}"
+        )
+    if found.start is None or wanted.start is None:
         return []
-    error = abs(found[0] - wanted[0])
+    # Where the first ones are left out, the others keep their times.
+    error = min(
+        abs(found.start - wanted.start - Fraction(left_out * 1000, rate))
+        for left_out in {0, *(n for n in (-more, wanted.hidden - more) if 0 < n <= wanted.delay)}
+    )
     if error > TOLERANCE_MS:
         problems.append(
-            f"stream {number}: expected its sound to start at {float(wanted[0]):.3f} ms, "
-            f"found at {float(found[0]):.3f} ms"
+            f"stream {number}: expected its sound to start at {float(wanted.start):.3f} ms, "
+            f"found at {float(found.start):.3f} ms"
         )
     return [error]

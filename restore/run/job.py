@@ -137,7 +137,8 @@ def prepare(job: Job) -> Prepared:
         raise PipelineFileError([f"{job.spec.name}.toml: [output]: {p}" for p in problems])
     output = encoded_format(job.spec.output, result, processed)
     container = job.output.suffix.lower().removeprefix(".")
-    streams = plan_streams(source, container, job.spec.output.audio, job.start is not None)
+    part = job.start is not None or job.end is not None
+    streams = plan_streams(source, container, job.spec.output.audio, part)
     threads = job.threads or len(os.sched_getaffinity(0))
     return Prepared(job, source, formats, output, streams, find_device(job.device), threads)
 
