@@ -353,6 +353,10 @@ def evaluate(
         str, typer.Option(help="Only these, such as psnr,ssim; else all that apply.")
     ] = "",
     frames: Annotated[int, typer.Option(min=1, max=10000, help="Of each clip.")] = 21,
+    pristine: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Clean images, for NIQE: what it compares to."),
+    ] = None,
     device: DeviceOpt = "auto",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
     report: Annotated[
@@ -366,7 +370,7 @@ def evaluate(
 
     if report is not None:
         tables.check_target(report, overwrite)
-    job = Job(subjects, sets, _names(recipe), _names(measure), frames, device, threads)
+    job = Job(subjects, sets, _names(recipe), _names(measure), frames, pristine, device, threads)
     with err.status("reading") as status:
         result = evaluate(job, lambda line: status.update(escape(line)))
     for note in result.notes:

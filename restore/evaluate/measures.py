@@ -1,18 +1,25 @@
-"""The measures by name: what each needs, and which way is better.
+"""The measures by name: which way is better, what each needs.
 
 All see luma in 8-bit codes, (T, 1, H, W); limited range, but for grey images, which keep their full range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from restore.errors import EvaluateError
 from restore.metrics.fidelity import psnr, psnr_b, ssim
+from restore.metrics.niqe import CleanModel, niqe
+from restore.metrics.temporal import steadiness
+from restore.metrics.vmaf import has_vmaf, vmaf
 from restore.options import hint
+
+NIQE_STEP = 5
+"""Of a clip, every fifth frame is looked at."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Sight:
     border: int
     """Samples left out along each edge."""
     scale: int
+    full_range: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,24 +41,85 @@ class Measure:
     higher_is_better: bool
     digits: int
     """After the point, in tables."""
-    of: Callable[[Sight], float]
+    clips_only: bool = False
+    """Whether it is of moving pictures."""
 
 
 MEASURES: dict[str, Measure] = {
-    "psnr": Measure("Y-PSNR dB", True, 2, lambda s: psnr(s.found, s.truth, s.border)),
-    "ssim": Measure("SSIM", True, 4, lambda s: ssim(s.found, s.truth, s.border)),
-    "psnr_b": Measure(
-        "PSNR-B dB", True, 2, lambda s: psnr_b(s.found, s.truth, 8 * s.scale, s.border)
-    ),
+    "psnr": Measure("Y-PSNR dB", True, 2),
+    "ssim": Measure("SSIM", True, 4),
+    "psnr_b": Measure("PSNR-B dB", True, 2),
+    "vmaf": Measure("VMAF", True, 2, clips_only=True),
+    "vmaf_neg": Measure("VMAF-NEG", True, 2, clips_only=True),
+    "ewarp": Measure("Ewarp", False, 5, clips_only=True),
+    "tof": Measure("tOF", False, 3, clips_only=True),
+    "flicker": Measure("flicker", False, 3, clips_only=True),
+    "niqe": Measure("NIQE", False, 2),
 }
-"""PSNR-B looks for the 8x8 blocks of the input, which the output shows `scale` times as large."""
 
 
-def pick_measures(names: Sequence[str]) -> list[str]:
-    """Keys of MEASURES, Y-PSNR always among them and first; without `names` all. EvaluateError for unknown ones."""
-    unknown = [
+@dataclass(frozen=True)
+class Aids:
+    """What some measures need beside the pictures."""
+
+    clean: CleanModel | None = None
+    """For NIQE."""
+
+    def lacking(self, name: str) -> str | None:
+        """What `name` needs and is not here; None: nothing."""
+        if name == "niqe" and self.clean is None:
+            return "needs a folder of clean images: --pristine DIR"
+        if name in ("vmaf", "vmaf_neg") and not has_vmaf():
+            return (
+                "needs an FFmpeg with libvmaf, which imageio-ffmpeg has none of here; leave it out"
+            )
+        return None
+
+
+def pick_measures(names: Sequence[str], aids: Aids) -> list[str]:
+    """Keys of MEASURES, Y-PSNR always among them and first; without `names` all whose needs are met.
+    EvaluateError for unknown ones and for what is lacking."""
+    problems = [
         f"--measure {name}: unknown{hint(name, MEASURES)}" for name in names if name not in MEASURES
     ]
-    if unknown:
-        raise EvaluateError("\n".join(unknown))
-    return list(dict.fromkeys(["psnr", *(names or MEASURES)]))
+    if not names:
+        return [name for name in MEASURES if aids.lacking(name) is None]
+    lacking = {name: aids.lacking(name) for name in names if name in MEASURES}
+    problems += [f"--measure {name}: {what}" for name, what in lacking.items() if what]
+    if problems:
+        raise EvaluateError("\n".join(problems))
+    return list(dict.fromkeys(["psnr", *names]))
+
+
+def measure(sight: Sight, names: Sequence[str], aids: Aids, still: bool) -> dict[str, float]:
+    """Those of `names` that apply, in their order; of a clip with one frame none that look at time."""
+    found, truth, border = sight.found, sight.truth, sight.border
+    values: dict[str, float] = {}
+    wanted = set(names)
+    if "psnr" in wanted:
+        values["psnr"] = psnr(found, truth, border)
+    if "ssim" in wanted:
+        values["ssim"] = ssim(found, truth, border)
+    if "psnr_b" in wanted:
+        # The input's blocks of 8 are `scale` times as large in the output.
+        values["psnr_b"] = psnr_b(found, truth, 8 * sight.scale, border)
+    if not still and wanted & {"vmaf", "vmaf_neg"}:
+        both = vmaf(found, truth, border)
+        values |= {"vmaf": both.vmaf, "vmaf_neg": both.neg}
+    if not still and len(truth) > 1 and wanted & {"ewarp", "tof", "flicker"}:
+        steady = steadiness(found, truth, border)
+        values["ewarp"], values["tof"] = steady.warping_error, steady.motion_error
+        values["flicker"] = steady.flicker
+    if "niqe" in wanted and aids.clean is not None:
+        height, width = truth.shape[-2:]
+        inner = found[::NIQE_STEP, 0, border : height - border, border : width - border]
+        grey = inner.double().numpy() if sight.full_range else as_grey(inner.double().numpy())
+        values["niqe"] = float(np.mean([niqe(frame, aids.clean) for frame in grey]))
+    return {name: values[name] for name in names if name in values}
+
+
+def as_grey(
+    luma: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Limited-range codes -> 0 (black) to 255 (white)."""
+    return (luma - 16) * (255 / 219)

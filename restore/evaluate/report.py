@@ -49,12 +49,18 @@ def methods(result: Result) -> list[str]:
 
 
 def values(result: Result, group: tuple[str, str], method: str, measure: str) -> dict[str, float]:
-    """By item; over ALL recipes each item's mean."""
+    """By item that has it; over ALL recipes each item's mean."""
     found: dict[str, list[float]] = {}
     for score in result.scores:
-        if (score.set, score.method) == (group[0], method) and group[1] in (score.recipe, ALL):
+        fits = (score.set, score.method) == (group[0], method) and group[1] in (score.recipe, ALL)
+        if fits and measure in score.measures:
             found.setdefault(score.item, []).append(score.measures[measure])
     return {item: sum(each) / len(each) for item, each in found.items()}
+
+
+def measured(result: Result, group: tuple[str, str]) -> list[str]:
+    """The measures that apply to the set."""
+    return [m for m in result.measures if values(result, group, result.baselines[0], m)]
 
 
 def gain(result: Result, group: tuple[str, str], method: str, over: str, measure: str) -> Gain:
@@ -71,7 +77,7 @@ def gains(result: Result) -> Iterator[Gain]:
         for method in methods(result):
             for over in result.baselines:
                 if method not in result.baselines:
-                    for measure in result.measures:
+                    for measure in measured(result, group):
                         yield gain(result, group, method, over, measure)
 
 
@@ -101,7 +107,7 @@ def document(result: Result) -> dict[str, Any]:
             | asdict(mean(list(values(result, group, method, measure).values())))
             for group in groups(result)
             for method in methods(result)
-            for measure in result.measures
+            for measure in measured(result, group)
         ],
         "gains": [
             {k: v for k, v in asdict(g).items() if k != "mean"} | asdict(g.mean)
@@ -149,15 +155,16 @@ def item_rows(result: Result, group: tuple[str, str]) -> list[list[str]]:
 
 def mean_rows(result: Result, group: tuple[str, str]) -> list[list[str]]:
     """A head and one row per method, then one per gain, each mean with half its interval."""
-    head = ["", *(MEASURES[name].title for name in result.measures)]
+    names = measured(result, group)
+    head = ["", *(MEASURES[name].title for name in names)]
     rows = [head]
     for method in methods(result):
-        found = [mean(list(values(result, group, method, m).values())) for m in result.measures]
-        rows.append([method, *_cells(found, result.measures, "")])
+        found = [mean(list(values(result, group, method, m).values())) for m in names]
+        rows.append([method, *_cells(found, names, "")])
     for method in methods(result):
         for over in result.baselines if method not in result.baselines else ():
-            differences = [gain(result, group, method, over, m).mean for m in result.measures]
-            rows.append([f"{method} - {over}", *_cells(differences, result.measures, "+")])
+            differences = [gain(result, group, method, over, m).mean for m in names]
+            rows.append([f"{method} - {over}", *_cells(differences, names, "+")])
     return rows
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from restore.color import ColorInfo, Matrix, Primaries, Transfer
 from restore.errors import EvaluateError
 from restore.evaluate.imresize import imresize, to_uint8
-from restore.evaluate.measures import MEASURES, Sight, pick_measures
+from restore.evaluate.measures import Aids, Sight, as_grey, measure, pick_measures
 from restore.evaluate.recipes import RECIPES, pick_recipes, through_codecs, through_jpeg
 from restore.evaluate.sets import TestSet, Truth, find_set, read_clip, read_image
 from restore.evaluate.subjects import (
@@ -32,6 +32,7 @@ from restore.evaluate.subjects import (
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
 from restore.metrics.fidelity import BORDER, psnr
+from restore.metrics.niqe import CleanModel, fit
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 from restore.worker import find_device
 
@@ -49,6 +50,8 @@ class Job:
     """Empty: all that apply."""
     frames: int = 21
     """Of each clip."""
+    pristine: Path | None = None
+    """A folder of clean images, for NIQE."""
     device: str = "auto"
     threads: int = 1
 
@@ -93,7 +96,8 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
     `progress` is told what is being worked on."""
     subjects = _subjects(job.subjects)
     scale = subjects[0].scale
-    names = pick_measures(job.measures)
+    aids = Aids(clean_model(job.pristine, progress) if job.pristine else None)
+    names = pick_measures(job.measures, aids)
     sets = [find_set(folder) for folder in job.sets]
     chosen = [pick_recipes(job.recipes, s.still, scale) for s in sets]
     device = find_device(job.device)
@@ -111,8 +115,11 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
                     for method, found in _methods(case.given, clean, subjects, device, job.threads):
                         where = f"{test_set.name} {file.name}, {recipe}, {method}"
                         _check(found, clean, where, notes)
-                        sight = Sight(found, clean, border, scale)
-                        values = {name: MEASURES[name].of(sight) for name in names}
+                        sight = Sight(found, clean, border, scale, truth.full_range)
+                        try:
+                            values = measure(sight, names, aids, test_set.still)
+                        except ValueError as error:
+                            raise EvaluateError(f"{where}: {error}") from None
                         scores.append(
                             Score(
                                 test_set.name, file.stem, recipe, method,
@@ -122,6 +129,25 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
     return Result(
         subjects, scale, tuple(names), _baselines(scale), tuple(scores), tuple(dict.fromkeys(notes))
     )
+
+
+def clean_model(folder: Path, progress: Callable[[str], None]) -> CleanModel:
+    """NIQE's model of clean pictures, fitted to the images in `folder`."""
+    found = find_set(folder, "--pristine")
+    if not found.still:
+        raise EvaluateError(f"--pristine {folder}: expected images, found clips")
+
+    def images() -> Iterator[NDArray[np.float64]]:
+        for file in found.files:
+            progress(f"clean statistics: {file.name}")
+            truth = read_image(file, 1)
+            codes = truth.codes[0].astype(np.float64)
+            yield codes if truth.full_range else as_grey(codes)
+
+    try:
+        return fit(images())
+    except ValueError as error:
+        raise EvaluateError(f"--pristine {folder}: {error}") from None
 
 
 def _subjects(names: Sequence[str]) -> tuple[Subject, ...]:

@@ -42,25 +42,27 @@ class Truth:
     """The size (height, width) before it was cropped; None: it was not."""
 
 
-def find_set(folder: Path) -> TestSet:
-    """The images or the clips in `folder`; EvaluateError where it holds none, or both."""
+def find_set(folder: Path, option: str = "--set") -> TestSet:
+    """The images or the clips in `folder`; EvaluateError, naming the `option`, where it holds none, or both."""
     if not folder.is_dir():
         what = "a file" if folder.exists() else "nothing"
-        raise EvaluateError(f"--set {folder}: expected a folder of images or clips, found {what}")
+        raise EvaluateError(
+            f"{option} {folder}: expected a folder of images or clips, found {what}"
+        )
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     images = tuple(p for p in files if p.suffix.lower() in IMAGES)
     clips = tuple(p for p in files if p.suffix.lower() in CLIPS)
     name = folder.resolve().name
     if images and clips:
         raise EvaluateError(
-            f"--set {folder}: expected images or clips, found {len(images)} images and {len(clips)} clips; "
+            f"{option} {folder}: expected images or clips, found {len(images)} images and {len(clips)} clips; "
             "put them into two folders"
         )
     if not images and not clips:
         inside = [p.name for p in sorted(folder.iterdir()) if p.is_dir()]
         try_ = f"; try one of its folders: {', '.join(inside[:5])}" if inside else ""
         raise EvaluateError(
-            f"--set {folder}: expected images (.png, ...) or clips (.mkv, .mp4, ...), "
+            f"{option} {folder}: expected images (.png, ...) or clips (.mkv, .mp4, ...), "
             f"found {len(files)} other files{try_}"
         )
     return TestSet(name, bool(images), images or clips)

@@ -15,17 +15,21 @@ import pytest
 import torch
 
 from restore.errors import RestoreError
+from restore.evaluate.measures import as_grey
 from restore.evaluate.report import (
     ALL,
     check_target,
     document,
     gain,
     groups,
+    measured,
     values,
     write_document,
 )
-from restore.evaluate.score import Job, evaluate, registered
+from restore.evaluate.score import Job, clean_model, evaluate, registered
 from restore.evaluate.sets import read_clip, read_image
+from restore.metrics.niqe import niqe
+from restore.metrics.vmaf import has_vmaf
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,8 @@ def test_a_chain_that_changes_nothing_gains_nothing(images: Path, tmp_path: Path
     result = evaluate(Job([chain], [images], recipes=["jpeg_10", "jpeg_40"]))
     assert result.baselines == ("input",)
     for group in groups(result):
-        for measure in result.measures:
+        assert measured(result, group) == ["psnr", "ssim", "psnr_b"]
+        for measure in measured(result, group):
             assert gain(result, group, "own", "input", measure).mean.value == 0
     psnr = {s.recipe: s.measures["psnr"] for s in result.scores if s.item == "grey"}
     assert psnr["jpeg_40"] > psnr["jpeg_10"] + 1
@@ -87,6 +92,36 @@ def test_clips_go_through_codecs(clips: Path) -> None:
     assert values(result, group, "film_x2_fast", "psnr") == {
         "pattern": pytest.approx(sum(both) / 2)
     }
+
+
+def test_clips_are_seen_in_motion(clips: Path) -> None:
+    result = evaluate(Job(["film_x2_fast"], [clips], ["mpeg1_350"], frames=4))
+    by = {s.method: s.measures for s in result.scores}
+    wanted = {"psnr", "ssim", "psnr_b", "ewarp", "tof", "flicker"}
+    assert set(by["bicubic"]) == wanted | ({"vmaf", "vmaf_neg"} if has_vmaf() else set())
+    assert by["bicubic"] != by["film_x2_fast"]
+    still = evaluate(Job(["film_x2_fast"], [clips], ["mpeg1_350"], ["psnr", "tof"], frames=1))
+    assert set(still.scores[0].measures) == {"psnr"}
+
+
+def test_niqe_compares_with_the_clean_images_given(tmp_path: Path) -> None:
+    """Clean images are nearer to clean images than what bicubic leaves of them."""
+    rng = np.random.default_rng(0)
+    for folder, count in (("clean", 8), ("test", 1)):
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            noise = cv2.GaussianBlur(rng.normal(0, 60, (384, 384)), (0, 0), 0.7)
+            cv2.imwrite(str(tmp_path / folder / f"{number}.png"), np.clip(128 + noise, 0, 255))
+    job = Job(["lanczos_x2"], [tmp_path / "test"], measures=["niqe"], pristine=tmp_path / "clean")
+    result = evaluate(job)
+    model = clean_model(tmp_path / "clean", lambda _: None)
+    truth = read_image(tmp_path / "test" / "0.png", 2).codes[0].astype(float)
+    (found,) = (s.measures["niqe"] for s in result.scores if (s.item, s.method) == ("0", "bicubic"))
+    assert found > niqe(truth, model) + 1
+
+
+def test_limited_range_is_stretched_to_grey() -> None:
+    assert as_grey(np.array([16.0, 235.0])).tolist() == [0, 255]
 
 
 def test_twice_the_same(clips: Path) -> None:
@@ -173,6 +208,11 @@ def mistakes(folder: Path, images: Path) -> dict[str, tuple[Job, str]]:
         ),
         "measure": (Job(net, [images], measures=["sim"]), "did you mean 'ssim'"),
         "scales": (Job([*net, same], [images]), "of one scale, found film_x2_fast x2, own x1"),
+        "pristine": (
+            Job(net, [images], measures=["niqe"]),
+            "--measure niqe: needs a folder of clean",
+        ),
+        "no pristine": (Job(net, [images], pristine=images), "108 sharp patches of 96x96, found 0"),
         "nothing": (Job([same], [images], ["bicubic"]), "changes nothing at scale 1"),
         "twice": (Job([*net, *net], [images]), "two rows of the table"),
     }
@@ -180,7 +220,7 @@ def mistakes(folder: Path, images: Path) -> dict[str, tuple[Job, str]]:
 
 NAMES = (
     *("no set", "no images", "parent", "mixed", "deep", "no image", "small", "subject", "recipe"),
-    *("for clips", "measure", "scales", "nothing", "twice"),
+    *("for clips", "measure", "scales", "pristine", "no pristine", "nothing", "twice"),
 )
 
 
