@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 
 from restore.errors import InputError
@@ -45,8 +46,15 @@ def refuse_damage(source: Source, plan: StreamPlan, span: Span | None, log: Deco
 
 def _hear(source: Source, index: int, log: DecodeLog) -> None:
     known = next(a for a in source.audio if a.index == index)
+    # A fault of the file itself belongs to no packet; the picture's pass, or that of another sound, has met it.
+    met = Counter(e.text for e in log.events if e.kind == "demux" and e.pts_ms is None)
 
     def report(kind: ReadFault, pts: int | None, text: str) -> None:
+        if kind == "demux" and pts is None:
+            if not met[text]:
+                log.add(kind, None, text)
+            met[text] -= met[text] > 0
+            return
         # Sound's times are in another base; where it begins is near enough for a message.
         log.add(kind, None, f"stream {known.index} ({known.codec}): {text}")
 

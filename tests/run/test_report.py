@@ -165,3 +165,20 @@ def test_strict_refuses_a_file_that_was_cut(tmp_path: Path, container: str) -> N
     cut.write_bytes(data[: len(data) * 3 // 5 // 188 * 188 + 100])
     with pytest.raises(InputError, match="expected a file without faults"):
         run(job(cut, tmp_path, strict=True))
+
+
+def test_strict_counts_a_fault_of_the_file_once(tmp_path: Path) -> None:
+    """Picture and sound are read apart, and both readings meet it."""
+    whole = tmp_path / "whole.rm"
+    picture = ffmpeg.input("testsrc2=size=176x144:rate=25:duration=2", f="lavfi")
+    tone = ffmpeg.input("sine=duration=2:sample_rate=44100", f="lavfi")
+    ffmpeg.output(picture, tone, str(whole), vcodec="rv10", acodec="ac3").run(
+        cmd=FFMPEG, quiet=True
+    )
+    cut = tmp_path / "cut.rm"
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) // 2 + 37])
+    with pytest.raises(InputError, match=r"found .*errors? of the container"):
+        run(job(cut, tmp_path, strict=True))
+    errors = [e["why"] for e in read(tmp_path)["container_errors"]]
+    assert sum("Invalid data found when processing input" in why for why in errors) == 1
