@@ -21,7 +21,7 @@ from restore.io.picture import Picture
 from restore.io.pixels import to_planes
 from restore.io.quantiser import quant_map
 from restore.io.reader import ReadFault
-from restore.io.resize import one_size
+from restore.io.resize import one_size, watched
 from restore.io.source import Source, VideoStream
 from restore.io.timeline import Timed
 from restore.video import FrameBatch, FrameInfo, QuantMap
@@ -32,7 +32,7 @@ LIMIT = 100_000
 EventKind = Literal["damaged", "packet", "demux", "stamp", "size"]
 """damaged: a frame with an error concealed by the decoder; packet: a packet the decoder refused;
 demux: the container is broken here; stamp: a time stamp was repaired; size: the picture changed its
-size or pixel format."""
+size, pixel format or sample aspect ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,10 @@ def decode(
     the layout says that this is an error."""
     log = DecodeLog() if log is None else log
     video = source.video
-    pictures = one_size(_pictures(source, quantisers, log), video, source.path, log.add)
-    made = undo_fields(pictures, video.layout.scan, video.layout.decoded, video.read_as)
+    pictures = watched(_pictures(source, quantisers, log), video, source.path, log.add)
+    # Scaled, the fields of a frame would run into each other.
+    frames = undo_fields(pictures, video.layout.scan, video.layout.decoded, video.read_as)
+    made = one_size(frames, video)
     while held := list(islice(made, batch)):
         log.frames += len(held)
         yield _batch(held, video, quantisers)

@@ -85,4 +85,5 @@ def _woven(now: Picture, other: Picture, plan: ScanPlan, read_as: str) -> Pictur
         planes_in(made), planes_in(in_format(other.frame, read_as)), strict=True
     ):
         plane[second::2] = lines[second::2]
+    made.opaque = now.frame.opaque
     return replace(now, frame=made)

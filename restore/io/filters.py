@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import groupby
 
 import av
 import numpy as np
@@ -27,6 +28,8 @@ _NUMBER = Fraction(1, 25)
 
 CYCLE = 5
 """Frames of 3:2 pulldown in which four film frames lie."""
+_LEAST_SIDE = 16
+"""Samples of a picture that libavfilter's deinterlacers take whatever its chroma; smaller ones are scaled first."""
 _BLOCK = 16
 """Side of the blocks that two frames are compared by: what moves may be small."""
 
@@ -34,8 +37,32 @@ _BLOCK = 16
 def undo_fields(
     pictures: Iterable[Picture], plan: ScanPlan, fmt: VideoFormat, read_as: str
 ) -> Iterator[Picture]:
-    """`pictures` (all of `fmt`'s size) with their fields made frames as `plan` says, numbered anew; times are
-    in `time_base_of(plan, fmt)`. A frame made of a decoded one keeps its type, damage and quantisers."""
+    """`pictures` with their fields made frames as `plan` says, numbered anew; times are in
+    `time_base_of(plan, fmt)`. A frame made of a decoded one keeps its type, damage and quantisers. Where the size
+    changes midway, filters start afresh; fields that `plan` leaves as they are become frames where the size is not
+    `fmt`'s, since they will be scaled."""
+    if not plan.interlaced and not plan.active:
+        yield from pictures
+        return
+    index = 0
+    for size, run in groupby(pictures, key=lambda p: (p.frame.width, p.frame.height)):
+        own, usual = run, size == (fmt.width, fmt.height)
+        if min(size) < _LEAST_SIDE and not usual:
+            own, size = (_sized(p, fmt) for p in run), (fmt.width, fmt.height)
+        done = plan if plan.active or usual else replace(plan, deinterlace="bwdif", per_field=False)
+        for picture in _undone(own, done, replace(fmt, width=size[0], height=size[1]), read_as):
+            yield replace(picture, info=replace(picture.info, index=index))
+            index += 1
+
+
+def _sized(picture: Picture, fmt: VideoFormat) -> Picture:
+    return replace(picture, frame=picture.frame.reformat(width=fmt.width, height=fmt.height))
+
+
+def _undone(
+    pictures: Iterable[Picture], plan: ScanPlan, fmt: VideoFormat, read_as: str
+) -> Iterator[Picture]:
+    """All of `fmt`'s size."""
     if not plan.active:
         yield from pictures
         return
@@ -44,10 +71,7 @@ def undo_fields(
     else:
         # What is combed still was video, or an edit between two fields.
         made = _deinterlaced(match_fields(pictures, plan, read_as), plan, fmt, read_as)
-    if plan.telecine == "decimate":
-        made = _without_repeats(made)
-    for index, picture in enumerate(made):
-        yield replace(picture, info=replace(picture.info, index=index))
+    yield from _without_repeats(made) if plan.telecine == "decimate" else made
 
 
 def time_base_of(plan: ScanPlan, fmt: VideoFormat) -> Fraction:
@@ -85,6 +109,7 @@ def _made(
         return origin
     if frame.format.name != read_as:  # grey: see _Graph
         frame = frame_of(planes_in(frame), frame.width, frame.height, read_as)
+    frame.opaque = origin.frame.opaque
     info = origin.info
     if fields == 2:
         info = replace(info, pts=2 * info.pts + field * info.duration)

@@ -19,19 +19,17 @@ _SAME_SHAPE = Fraction(1, 50)
 """Aspect ratios that differ by less are taken for one: sizes are rounded to whole macroblocks."""
 
 
-def one_size(
+def watched(
     pictures: Iterable[Picture],
     video: VideoStream,
     path: Path,
     tell: Callable[[Literal["size"], Fraction, str], None],
 ) -> Iterator[Picture]:
-    """Every picture in the size of video.layout.decoded: others are scaled (Lanczos), their shown shape kept, with
-    black beside or above it where that differs. `tell` hears of each change and its time in seconds. Raises
-    InputError where [input] size_change is 'error'."""
+    """`pictures` as the decoder gives them. `tell` hears of each change of size, pixel format or sample aspect ratio,
+    and its time in seconds. Raises InputError where [input] size_change is 'error' and scaling would be needed."""
     layout, fmt = video.layout, video.layout.decoded
     last = (fmt.width, fmt.height, video.pixel_format)
-    # What the bitstream states for the usual size: [input] or the container may know better.
-    usual = fmt.sample_aspect
+    aspect: Fraction | None = None
     for picture in pictures:
         frame, seconds = picture.frame, picture.info.pts * fmt.time_base
         now = (frame.width, frame.height, frame.format.name)
@@ -43,16 +41,34 @@ def one_size(
                     f'size_change is "error"; try "scale", or cut the file there'
                 )
             tell("size", seconds, f"the picture changes {text}")
-            last = now
-        if now[:2] == (fmt.width, fmt.height):
-            usual = _stated(frame)
+        elif aspect is not None and stated_aspect(frame) != aspect:
+            text = f"from {aspect} to {stated_aspect(frame)}"
+            tell(
+                "size",
+                seconds,
+                f"the sample aspect ratio changes {text}: the picture stays as it is",
+            )
+        last, aspect = now, stated_aspect(frame)
+        yield picture
+
+
+def one_size(pictures: Iterable[Picture], video: VideoStream) -> Iterator[Picture]:
+    """Every picture in the size of video.layout.decoded: others, which must be whole frames, are scaled (Lanczos),
+    their shown shape kept, with black beside or above it where that differs."""
+    fmt = video.layout.decoded
+    # What the bitstream states for the usual size: [input] or the container may know better.
+    usual = fmt.sample_aspect
+    for picture in pictures:
+        frame = picture.frame
+        if (frame.width, frame.height) == (fmt.width, fmt.height):
+            usual = stated_aspect(frame)
             yield picture
         else:
-            aspect = fmt.sample_aspect * _stated(frame) / usual
+            aspect = fmt.sample_aspect * stated_aspect(frame) / usual
             yield replace(picture, frame=_fitted(frame, video, aspect), quant=None)
 
 
-def _stated(frame: av.VideoFrame) -> Fraction:
+def stated_aspect(frame: av.VideoFrame) -> Fraction:
     """Sample aspect ratio; square where nothing is said (see restore.io.parts)."""
     said: Any = frame.opaque
     return said or Fraction(1)

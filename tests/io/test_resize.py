@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -94,3 +96,58 @@ def test_a_change_of_size_can_be_an_error(tmp_path: Path) -> None:
         f"{clip}: at 1200 ms the picture changes from 96x64 yuv420p to 48x64 yuv420p, and [input] "
         f'size_change is "error"; try "scale", or cut the file there'
     )
+
+
+@pytest.mark.parametrize("flags", ["tff=1", "aq-mode=1"])
+@pytest.mark.parametrize(
+    ("deinterlace", "rate"), [("auto", "frame"), ("auto", "field"), ("off", "frame")]
+)
+def test_fields_are_made_frames_before_they_are_scaled(
+    tmp_path: Path,
+    flags: str,
+    deinterlace: Literal["auto", "off"],
+    rate: Literal["frame", "field"],
+) -> None:
+    """Of two moments each: scaled together, lines of the one would run into those of the other. (libswscale keeps them apart
+    where the stream says that there are fields; not every stream does.)"""
+    sizes = ((160, 96, 60), (240, 144, 30))
+    weave = ("-vf", "format=yuv420p,tinterlace=interleave_top,setfield=tff")
+    encoder = ("-c:v", "libx264", "-qp", "4", "-bf", "0", "-x264-params", flags)
+    clip = tmp_path / "joined.h264"
+    films = [pan(frames, width, height) for width, height, frames in sizes]
+    parts = [
+        write_film(tmp_path / f"{n}.h264", f, "50", *weave, *encoder) for n, f in enumerate(films)
+    ]
+    clip.write_bytes(b"".join(part.read_bytes() for part in parts))
+    log = DecodeLog()
+    options = InputOptions(deinterlace=deinterlace, deinterlace_rate=rate, field_order="tff")
+    frames = decoded(clip, log, options)
+    per_frame = 2 if (deinterlace, rate) == ("auto", "field") else 1
+    assert (frames.format.width, frames.format.height) == (160, 96)
+    assert len(frames) == 45 * per_frame
+    assert [f.index for f in frames.frames] == list(range(45 * per_frame))
+    steps = {b.pts - a.pts for a, b in pairwise(frames.frames)}
+    assert len(steps) == 1
+    assert log.counts["size"] == 1
+    small = [cv2.resize(f, (160, 96), interpolation=cv2.INTER_AREA) for f in films[1]]
+    scaled = luma(frames)[30 * per_frame :]
+    # The first field's moment, or each field's.
+    wanted = small if per_frame == 2 else small[::2]
+    errors = [psnr(a[4:-4], b[4:-4]) for a, b in zip(scaled, wanted, strict=True)]
+    assert min(errors) > 30
+    if deinterlace == "off":  # and those that are not scaled are as they were
+        woven = luma(frames)[:30]
+        assert min(psnr(a[::2], b[::2]) for a, b in zip(woven, films[0][::2], strict=True)) > 38
+        assert min(psnr(a[1::2], b[1::2]) for a, b in zip(woven, films[0][1::2], strict=True)) > 38
+
+
+def test_another_shape_of_samples_is_told(tmp_path: Path) -> None:
+    """Of the same size: the picture stays, the log says so."""
+    log = DecodeLog()
+    clip = joined(tmp_path, (96, 64, 30), (96, 64, 10), sar="4/3")
+    frames = decoded(clip, log, InputOptions(size_change="error"))
+    assert len(frames) == 40
+    (event,) = [e for e in log.events if e.kind == "size"]
+    assert (event.kind, event.pts_ms) == ("size", 1200)
+    assert event.text == "the sample aspect ratio changes from 1 to 4/3: the picture stays as it is"
+    assert min(psnr(a, b) for a, b in zip(luma(frames)[30:], pan(10, 96, 64), strict=True)) > 35
