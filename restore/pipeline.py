@@ -84,7 +84,7 @@ class PipelineSpec:
 
     def reads_quantisers(self) -> bool:
         """Whether a stage looks at what the bitstream says about the quantiser."""
-        return any(find_stage(s.kind).reads_quantisers for s in self.stages)
+        return any(s.build().reads_quantisers for s in self.stages)
 
     def document(self) -> dict[str, Any]:
         """Every setting that can change the result, defaults included, as JSON knows it."""

@@ -28,8 +28,11 @@ class Stage(Options, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the index must measure for it: names of SceneFacts fields."""
-    reads_quantisers: ClassVar[bool] = False
-    """Whether it looks at FrameBatch.quant; where no stage does, the decoder is not asked for it."""
+
+    @property
+    def reads_quantisers(self) -> bool:
+        """Whether it looks at FrameBatch.quant; where no stage does, the decoder is not asked for it."""
+        return False
 
     @property
     def window(self) -> Window:

@@ -1,8 +1,10 @@
 """Videos for tests: small, odd, cut, of variable rate, with everything a batch can carry."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +25,22 @@ VFR = [0, 40, 80, 133, 143, 190, 260, 300, 341, 400, 420, 500]
 SCENES = [0] * 5 + [1] + [2] * 6
 COLOR = ColorInfo(Matrix.SMPTE170M, Primaries.SMPTE170M, Transfer.SMPTE170M, False, Siting.LEFT)
 
+DATA = Path(os.environ.get("RESTORE_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+
 Make = Callable[..., FrameBatch]
+
+
+@pytest.fixture
+def real() -> Callable[[str], Path]:
+    """real("rm/name.rm"): the sample, or the test is skipped."""
+
+    def find(name: str) -> Path:
+        path = DATA / name
+        if not path.is_file():
+            pytest.skip(f"no real sample {name} in {DATA} (set RESTORE_DATA)")
+        return path
+
+    return find
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """One way to run a network, whatever runs it: OpenVINO or PyTorch on a CPU, PyTorch on CUDA.
 
-The float32 result of PyTorch is the reference the others are tested against. Only the residual passes through the
-network, so the skip is exact in every back end. On a CPU each frame is one job for one thread and several jobs are
+The float32 result of PyTorch is the reference the others are tested against. Of networks that return a residual only
+that passes through reduced precision, so the skip is exact in every back end. On a CPU each frame is one job for one thread and several jobs are
 in flight: measured on two cores without AMX, that is faster than two threads on one frame and does not stall when
 decoder and encoder take a core.
 """
@@ -18,13 +18,19 @@ from torch import Tensor, nn
 from restore.nets.plain import MEAN, PlainSR
 
 Engine = Callable[[Tensor], Tensor]
-"""Nominal luma (T, 1, h, w) float -> residual (T, 1, scale*h, scale*w) float32 on the same device."""
+"""A network's input (T, planes, h, w) float -> its output, float32 on the same device (see nets.architectures)."""
 
 
-def make_engine(net: PlainSR, device: torch.device, threads: int) -> Engine:
-    """The fastest back end for `net` that is installed here."""
-    if device.type == "cpu" and find_spec("openvino") is not None:
-        return OpenVinoEngine(net, threads)
+def make_engine(
+    net: nn.Module, device: torch.device, threads: int, *, residual: bool = True
+) -> Engine:
+    """The fastest back end for `net` that is installed here. `residual`: whether that is what it returns; a whole
+    picture has no room for the 8 bits of bf16."""
+    if device.type == "cpu":
+        if isinstance(net, PlainSR) and find_spec("openvino") is not None:
+            return OpenVinoEngine(net, threads)
+        if not residual:
+            return TorchEngine(net, device, threads, torch.float32)
     return TorchEngine(net, device, threads)
 
 
@@ -37,10 +43,16 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
 
 class TorchEngine:
-    """PyTorch, channels last, in the device's fast type. Raises nothing of its own."""
+    """PyTorch, channels last, in `dtype` or the device's fast type. Raises nothing of its own."""
 
-    def __init__(self, net: nn.Module, device: torch.device, threads: int) -> None:
-        self._dtype, self._device, self._threads = fast_dtype(device), device, threads
+    def __init__(
+        self,
+        net: nn.Module,
+        device: torch.device,
+        threads: int,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._dtype, self._device, self._threads = dtype or fast_dtype(device), device, threads
         self._net = net.to(device=device, dtype=self._dtype)
         for module in self._net.modules():
             if isinstance(module, nn.Conv2d):
@@ -70,7 +82,7 @@ class OpenVinoEngine:
         import openvino
 
         self._core = openvino.Core()
-        self._threads, self._scale = threads, net.scale
+        self._threads, self._scale, self._planes = threads, net.scale, net.in_planes
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._hint = "bf16" if "BF16" in able else "f32"
         self._model = _openvino_graph(net)
@@ -80,7 +92,7 @@ class OpenVinoEngine:
         import openvino
 
         if (height, width) not in self._queues:
-            self._model.reshape([1, 1, height, width])
+            self._model.reshape([1, self._planes, height, width])
             settings = {
                 "INFERENCE_PRECISION_HINT": self._hint,
                 "NUM_STREAMS": str(self._threads),
@@ -94,9 +106,10 @@ class OpenVinoEngine:
         return self._queues[height, width]
 
     def __call__(self, luma: Tensor) -> Tensor:
-        count, _, height, width = luma.shape
+        count, given, height, width = luma.shape
         queue = self._queue(height, width)
-        frames = luma.float().contiguous().numpy()
+        missing = luma.new_zeros(count, self._planes - given, height, width)
+        frames = torch.cat([luma, missing], 1).float().contiguous().numpy()
         result = torch.empty(count, 1, height * self._scale, width * self._scale)
         for number in range(count):
             queue.start_async({0: frames[number : number + 1]}, result[number].numpy())
@@ -118,8 +131,9 @@ def _openvino_graph(net: PlainSR) -> Any:
         done = ops.convolution(x, constant(conv.weight), [1, 1], [1, 1], [1, 1], [1, 1])
         return ops.add(done, constant(bias.view(1, -1, 1, 1)))
 
-    luma = ops.parameter([1, 1, -1, -1], dtype=openvino.Type.f32)
-    x = ops.subtract(luma, ops.constant([[[[MEAN]]]], dtype=openvino.Type.f32))
+    luma = ops.parameter([1, net.in_planes, -1, -1], dtype=openvino.Type.f32)
+    mean = [[[MEAN]]] + [[[0.0]]] * (net.in_planes - 1)
+    x = ops.subtract(luma, ops.constant([mean], dtype=openvino.Type.f32))
     for conv in (net.head, *net.layers()):
         x = ops.relu(convolve(x, conv))
     residual = ops.depth_to_space(convolve(x, net.tail), "depth_first", net.scale)

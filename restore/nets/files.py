@@ -16,9 +16,10 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
 
 from restore.errors import ModelError
-from restore.nets.plain import PlainSR
+from restore.nets.architectures import ArchitectureName, ConditionName, PlaneName, build
 from restore.options import Options, check, hint
 from restore.resources import models_dir
 
@@ -27,14 +28,15 @@ class ModelCard(Options):
     """What a set of weights is, where it comes from and what it can do."""
 
     name: str
-    architecture: Literal["plain"]
-    """plain: nets.plain.PlainSR."""
+    architecture: ArchitectureName
+    """Which network; nets.architectures says what it takes and returns."""
     channels: Annotated[int, Field(ge=1, le=1024)]
     blocks: Annotated[int, Field(ge=1, le=256)]
     scale: Literal[1, 2, 3, 4]
-    plane: Literal["Y"]
-    """Which plane goes in and comes out; nominal units (0 black, 1 white), whatever the bit depth or range of the
-    file. The result is a residual to add to the input resampled with planes.resample (lanczos3)."""
+    plane: PlaneName
+    """What goes in and comes out: luma, or R, G, B; whatever the bit depth or range of the file."""
+    condition: list[ConditionName] = []
+    """Input planes beside luma, in this order (see nets.condition)."""
     parameters: Annotated[int, Field(ge=1)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Of the safetensors file."""
@@ -57,7 +59,7 @@ def model_names() -> list[str]:
     return sorted(path.stem for path in models_dir().glob("*.safetensors"))
 
 
-def load_model(name_or_path: str | Path) -> tuple[PlainSR, ModelCard]:
+def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelCard]:
     """A shipped model by name, or weights by path (with their card beside them): (network in float32 and eval
     mode on the CPU, its card). ModelError says what is missing, damaged or of another shape."""
     path = model_path(name_or_path)
@@ -76,8 +78,13 @@ def load_model(name_or_path: str | Path) -> tuple[PlainSR, ModelCard]:
         tensors = load_tensors(data)
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file: {error}") from None
-    net = PlainSR(card.channels, card.blocks, card.scale)
-    want = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    try:
+        net = build(
+            card.architecture, card.channels, card.blocks, card.scale, card.plane, card.condition
+        )
+    except ModelError as error:
+        raise ModelError(f"{path.with_suffix('.toml')}: {error}") from None
+    want = {key: tuple(value.shape) for key, value in _weights(net).items()}
     got = {key: tuple(value.shape) for key, value in tensors.items()}
     wrong = [
         f"{path}: {key}: expected {want.get(key, 'no such tensor')}, got {got.get(key, 'none')}"
@@ -88,7 +95,7 @@ def load_model(name_or_path: str | Path) -> tuple[PlainSR, ModelCard]:
         more = [f"... and {len(wrong) - 4} more"] if len(wrong) > 4 else []
         shape = f"{card.architecture} {card.channels} x {card.blocks}, x{card.scale}"
         raise ModelError("\n".join([*wrong[:4], *more, f"its card says: {shape}"]))
-    net.load_state_dict(tensors)
+    net.load_state_dict(tensors, strict=False)  # all that decides the result is there: see above
     net.eval().requires_grad_(requires_grad=False)
     return net, card
 
@@ -108,15 +115,15 @@ def read_card(path: Path) -> ModelCard:
     return card
 
 
-def save_model(net: PlainSR, card: ModelCard, folder: Path) -> ModelCard:
+def save_model(net: nn.Module, card: ModelCard, folder: Path) -> ModelCard:
     """Writes <folder>/<name>.safetensors and .toml, each whole or not at all, and returns the card with the
     hash and the parameter count filled in."""
-    tensors = {k: v.detach().float().cpu().contiguous() for k, v in net.state_dict().items()}
+    tensors = {k: v.detach().float().cpu().contiguous() for k, v in _weights(net).items()}
     data = save_tensors(tensors)
     card = card.model_copy(
         update={
             "sha256": hashlib.sha256(data).hexdigest(),
-            "parameters": sum(v.numel() for v in tensors.values()),
+            "parameters": sum(p.numel() for p in net.parameters()),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,6 +147,12 @@ def model_path(name_or_path: str | Path) -> Path:
     if not path.is_file():
         raise ModelError(f"model {text!r}: no such model{hint(text, model_names())}")
     return path
+
+
+def _weights(net: nn.Module) -> dict[str, Tensor]:
+    """All of the state that decides the result: not how many batches the statistics were taken over."""
+    state = net.state_dict()
+    return {key: state[key] for key in state if not key.endswith(".num_batches_tracked")}
 
 
 def _toml(card: ModelCard) -> str:

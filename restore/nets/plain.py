@@ -25,16 +25,21 @@ EXPANSION = 2
 
 
 class PlainSR(nn.Module):
-    """head 1->C, `blocks` x (C->C), tail C->scale^2, pixel shuffle; ReLU after all but the tail.
+    """head in_planes->C, `blocks` x (C->C), tail C->scale^2, pixel shuffle; ReLU after all but the tail.
 
     `forward`: nominal luma (T, 1, h, w) -> residual (T, 1, scale*h, scale*w), in the input's dtype, to be added
     to the resampled input. Any h, w >= 1. Receptive field: 2 * (blocks + 2) + 1 input pixels.
+    `in_planes` over 1: luma may be followed by planes of nets.condition, (T, in_planes, h, w); without them it is as
+    if they were zero.
     """
 
-    def __init__(self, channels: int = 32, blocks: int = 8, scale: int = 2) -> None:
+    def __init__(
+        self, channels: int = 32, blocks: int = 8, scale: int = 2, in_planes: int = 1
+    ) -> None:
         super().__init__()
         self.channels, self.blocks, self.scale = channels, blocks, scale
-        self.head = nn.Conv2d(1, channels, 3, padding=1)
+        self.in_planes = in_planes
+        self.head = nn.Conv2d(in_planes, channels, 3, padding=1)
         self.body = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks)
         )
@@ -43,7 +48,7 @@ class PlainSR(nn.Module):
         nn.init.zeros_(_bias(self.tail))
 
     def forward(self, luma: Tensor) -> Tensor:
-        x = torch.relu(self.head(luma - MEAN))
+        x = torch.relu(self.head(centred(luma, self.in_planes)))
         for conv in self.body:
             x = torch.relu(conv(x))
         return F.pixel_shuffle(self.tail(x), self.scale)
@@ -90,10 +95,13 @@ class RepBlock(nn.Module):
 class RepPlainSR(nn.Module):
     """The training form of `PlainSR`: same function, same `forward`, richer parameters."""
 
-    def __init__(self, channels: int = 32, blocks: int = 8, scale: int = 2) -> None:
+    def __init__(
+        self, channels: int = 32, blocks: int = 8, scale: int = 2, in_planes: int = 1
+    ) -> None:
         super().__init__()
         self.channels, self.blocks, self.scale = channels, blocks, scale
-        self.head = nn.Conv2d(1, channels, 3, padding=1)
+        self.in_planes = in_planes
+        self.head = nn.Conv2d(in_planes, channels, 3, padding=1)
         self.body = nn.ModuleList(RepBlock(channels) for _ in range(blocks))
         self.tail = nn.Conv2d(channels, scale**2, 3, padding=1)
         nn.init.kaiming_normal_(self.head.weight, nonlinearity="relu")
@@ -102,14 +110,14 @@ class RepPlainSR(nn.Module):
         nn.init.zeros_(_bias(self.tail))
 
     def forward(self, luma: Tensor) -> Tensor:
-        x = torch.relu(self.head(luma - MEAN))
+        x = torch.relu(self.head(centred(luma, self.in_planes)))
         for block in self.layers():
             x = torch.relu(F.conv2d(x, block.kernel(), block.bias, padding=1))
         return F.pixel_shuffle(self.tail(x), self.scale)
 
     def branches(self, luma: Tensor) -> Tensor:
         """`forward` with every branch run on the feature maps (slow; for tests)."""
-        x = torch.relu(self.head(luma - MEAN))
+        x = torch.relu(self.head(centred(luma, self.in_planes)))
         for block in self.layers():
             x = torch.relu(block.branches(x))
         return F.pixel_shuffle(self.tail(x), self.scale)
@@ -121,7 +129,7 @@ class RepPlainSR(nn.Module):
     @torch.no_grad()
     def fold(self) -> PlainSR:
         """The deployed network with the same output; shares no memory with this one."""
-        plain = PlainSR(self.channels, self.blocks, self.scale)
+        plain = PlainSR(self.channels, self.blocks, self.scale, self.in_planes)
         plain.head.load_state_dict(self.head.state_dict())
         plain.tail.load_state_dict(self.tail.state_dict())
         for conv, block in zip(plain.layers(), self.layers(), strict=True):
@@ -137,6 +145,15 @@ class RepPlainSR(nn.Module):
         for conv, block in zip(plain.layers(), self.layers(), strict=True):
             block.full.add_(conv.weight - block.kernel())
             block.bias.copy_(_bias(conv))
+
+
+def centred(picture: Tensor, in_planes: int) -> Tensor:
+    """(T, 1 or in_planes, h, w) -> (T, in_planes, h, w): MEAN off the luma; planes that are not given are zero."""
+    if in_planes == 1:
+        return picture - MEAN
+    t, given, height, width = picture.shape
+    missing = picture.new_zeros(t, in_planes - given, height, width)
+    return torch.cat([picture[:, :1] - MEAN, picture[:, 1:], missing], 1)
 
 
 def icnr_(weight: Tensor, scale: int, gain: float = 0.1) -> None:

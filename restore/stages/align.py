@@ -39,7 +39,6 @@ class Align(Stage):
     where there is neither, frames are averaged only where they hardly differ."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"grid"})
-    reads_quantisers = True
 
     radius: int = Field(2, ge=0, le=4)
     """Frames used on each side of the current one."""
@@ -50,6 +49,10 @@ class Align(Stage):
 
     _fine: dict[tuple[int, int], Tensor] = PrivateAttr(default_factory=dict)
     """Refined planes of frames at hand, by (FrameInfo.index, plane): neighbours of several targets."""
+
+    @property
+    def reads_quantisers(self) -> bool:
+        return True
 
     @property
     def window(self) -> Window:

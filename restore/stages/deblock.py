@@ -23,11 +23,14 @@ class Deblock(Stage):
     where there is neither, the picture stays as it is."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"grid"})
-    reads_quantisers = True
 
     strength: float = Field(0.35, ge=0, le=4)
     """Multiplier of what the quantiser asks for: 0 leaves the picture alone; a network that follows wants no more than
     0.35 (it has learned blocks itself); 1 gains most where none follows."""
+
+    @property
+    def reads_quantisers(self) -> bool:
+        return True
 
     def process(self, clip: FrameBatch) -> Planes:
         if self.strength == 0:

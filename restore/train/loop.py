@@ -103,10 +103,11 @@ def start(recipe: Recipe, device: torch.device) -> State:
     net = RepPlainSR(shape.channels, shape.blocks, shape.scale)
     if shape.init is not None:
         plain, card = load_model(shape.init)
-        if (card.channels, card.blocks, card.scale) != (shape.channels, shape.blocks, shape.scale):
+        wanted = (shape.channels, shape.blocks, shape.scale)
+        if not isinstance(plain, PlainSR) or wanted != (card.channels, card.blocks, card.scale):
             raise TrainError(
                 f"[network]: init: expected {shape.channels} x {shape.blocks}, x{shape.scale}, got {card.name} with "
-                f"{card.channels} x {card.blocks}, x{card.scale}"
+                f"{card.channels} x {card.blocks}, x{card.scale} ({card.architecture})"
             )
         net.unfold(plain)
     net.to(device)

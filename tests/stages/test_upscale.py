@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from restore.color import Siting
+from restore.color import Matrix, Siting
 from restore.errors import ModelError
+from restore.nets.architectures import ARCHITECTURES, ArchitectureName, build, enlarge
 from restore.nets.engine import fast_dtype
 from restore.nets.files import ModelCard, load_model, model_names, save_model
 from restore.nets.plain import PlainSR
@@ -87,6 +88,78 @@ def test_a_network_adds_its_residual(size: tuple[int, int], model: Path, make_vi
 def test_assets_are_what_decides_the_picture(model: Path) -> None:
     assert Upscale(model=str(model)).assets() == (model,)
     assert Upscale().assets() == ()
+
+
+def saved(net: nn.Module, folder: Path, **about: object) -> str:
+    values: dict[str, object] = {
+        "name": "tiny", "channels": 8, "blocks": 1, "scale": 2, "plane": "Y", "parameters": 1, "sha256": "0" * 64,
+        "data": "none", "recipe": "none", "command": "none", "iterations": 0, "licence": "Apache-2.0", "weak_at": "all",
+    }  # fmt: skip
+    save_model(net, ModelCard.model_validate(values | about), folder)
+    return str(folder / "tiny.safetensors")
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_any_architecture(
+    name: ArchitectureName, scale: int, tmp_path: Path, make_video: Make
+) -> None:
+    torch.manual_seed(1)
+    net = build(name, 8, 1, scale).eval()
+    model = saved(net, tmp_path, architecture=name, scale=scale)
+    video = make_video(18, 11)
+    done = run(Upscale(model=model, factor=scale), video)
+    with torch.inference_mode():
+        wanted = enlarge(net, name, scale, video.planes[0])
+    assert float((done[0] - wanted).abs().max()) < REDUCED[fast_dtype(CPU)] * CODE
+    plain = run(Upscale(factor=scale), video)
+    assert all(torch.equal(a, b) for a, b in zip(done[1:], plain[1:], strict=True))
+
+
+class Brighter(nn.Module):
+    """Stands for an R, G, B network: more red, green and blue, by different amounts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tensor([0.1, 0.2, 0.4]).view(1, 3, 1, 1)
+
+
+@pytest.mark.parametrize("chroma", [None, Chroma.C420, Chroma.C444])
+def test_a_network_for_colours_gives_its_luma(
+    chroma: Chroma | None, tmp_path: Path, make_video: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = build("edsr", 8, 1, 1, "RGB")
+    model = saved(net, tmp_path, architecture="edsr", scale=1, plane="RGB")
+    monkeypatch.setattr("restore.stages.upscale.make_engine", lambda *_, **__: Brighter())
+    video = make_video(18, 11, chroma)
+    done = run(Upscale(model=model, factor=1), video)
+    # BT.601: whatever the picture's colours are, its luma rises by the weighted sum.
+    rise = 0.299 * 0.1 + 0.587 * 0.2 + 0.114 * 0.4
+    torch.testing.assert_close(done[0], video.planes[0] + rise, atol=1e-5, rtol=0)
+    assert [p.shape for p in done] == [p.shape for p in video.planes]
+
+
+def test_a_network_for_colours_needs_a_matrix(tmp_path: Path, make_video: Make) -> None:
+    model = saved(build("edsr", 8, 1, 2, "RGB"), tmp_path, architecture="edsr", plane="RGB")
+    fmt = make_video().format
+    Upscale(model=model).output_format(fmt)
+    odd = replace(fmt, color=replace(fmt.color, matrix=Matrix.YCGCO))
+    with pytest.raises(ModelError, match=r"works on R, G, B, and YCGCO has none; take a model for"):
+        Upscale(model=model).output_format(odd)
+
+
+def test_a_conditioned_network_sees_the_quantiser(tmp_path: Path, make_video: Make) -> None:
+    torch.manual_seed(1)
+    net = build("plain", 8, 1, 2, condition=["quantiser"])
+    model = saved(net, tmp_path, architecture="plain", condition=["quantiser"])
+    stage = Upscale(model=model)
+    assert stage.reads_quantisers
+    assert not Upscale().reads_quantisers
+    with_map, without = make_video(32, 32), make_video(32, 32, quant=False)
+    seen, unseen = run(stage, with_map)[0], run(stage, without)[0]
+    assert float((seen - unseen).abs().max()) > CODE / 10
+    with torch.inference_mode():
+        neutral = enlarge(net, "plain", 2, without.planes[0])
+    assert float((unseen - neutral).abs().max()) < REDUCED[fast_dtype(CPU)] * CODE
 
 
 def test_a_factor_the_network_has_not(model: Path, make_video: Make) -> None:
