@@ -287,6 +287,7 @@ def train(
 ) -> None:
     """Train a network on pairs that went through real codecs."""
     from restore.train.loop import train as train_recipe
+    from restore.train.processes import is_first
 
     card = train_recipe(
         recipe,
@@ -298,7 +299,8 @@ def train(
         work_dir=work,
         shard_minutes=shard_minutes,
     )
-    out.print(f"wrote {out_dir / card.name}.safetensors and its card", markup=False)
+    if is_first():
+        out.print(f"wrote {out_dir / card.name}.safetensors and its card", markup=False)
 
 
 @app.command()

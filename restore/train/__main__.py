@@ -9,6 +9,7 @@ from pathlib import Path
 
 from restore.errors import RestoreError
 from restore.train.loop import train
+from restore.train.processes import is_first
 
 
 def main() -> int:
@@ -31,6 +32,8 @@ def main() -> int:
     options = parser.parse_args()
 
     def progress(line: str) -> None:
+        if not is_first():
+            return
         sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
         sys.stdout.flush()
 

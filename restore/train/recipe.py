@@ -1,6 +1,6 @@
 """A training recipe: what pairs are made of, how they are damaged, which network learns from them, and how.
 
-One TOML file, four tables; every fault is reported at once. `recipes/film_x2_fast.toml` is the worked example.
+One TOML file, five tables; every fault is reported at once. `recipes/film_x2_fast.toml` is the worked example.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from restore.errors import TrainError
+from restore.nets.architectures import ArchitectureName
 from restore.options import Options, check, hint
 
 
@@ -155,7 +156,8 @@ class Degrade(Options):
 class Network(Options):
     """[network]"""
 
-    architecture: Literal["plain"] = "plain"
+    architecture: ArchitectureName = "plain"
+    """plain, or a network of the literature (docs/networks.md), on luma."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     """Name of the weights: models/<name>.safetensors and models/<name>.toml."""
     channels: Annotated[int, Field(ge=4, le=256)] = 32
@@ -188,9 +190,81 @@ class Optim(Options):
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Gradient norm limit."""
     validate_every: Annotated[int, Field(ge=1)] = 2000
+    """Iterations; the report is written then, too."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many validations without a better mean gain, and ship the best; 0: never."""
+    snapshots: Annotated[int, Field(ge=0)] = 0
+    """Keep the weights of every this many-th validation, as models in the work folder's snapshots/; 0: none."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60
     """At most this much work is lost when the machine stops; 0: after every iteration."""
     seed: int = 3
+
+
+class Term(Options):
+    """One loss: a number (its weight), or { weight, start, end }."""
+
+    weight: Annotated[float, Field(ge=0)]
+    start: Share = 0.0
+    """Position in the schedule, 0 to 1, from which the term counts,"""
+    end: Share = 1.0
+    """and to which."""
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Term:
+        if self.start >= self.end:
+            raise ValueError("start < end")
+        return self
+
+    def active(self, done: float) -> bool:
+        """Whether the term counts at position `done`."""
+        return self.start <= done and (done < self.end or self.end == 1)
+
+
+def _term(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"weight": value} if is_number else value
+
+
+Weighted = Annotated[Term | None, BeforeValidator(_term)]
+
+
+class Loss(Options):
+    """[loss]: what training makes small, by name and weight. Without this table: Charbonnier, then, for the last
+    `mse_share` of the schedule, squared error."""
+
+    l1: Weighted = None
+    """Mean absolute error."""
+    charbonnier: Weighted = None
+    """sqrt(error^2 + epsilon^2): L1, rounded at 0; epsilon is [optim] charbonnier."""
+    mse: Weighted = None
+    """Mean squared error: what PSNR measures. Its gradient is small: weights of about 20 are to Charbonnier's 1."""
+    fft: Weighted = None
+    """Mean absolute difference of the patch's Fourier coefficients."""
+    tv: Weighted = None
+    """Total variation of the output: calms it."""
+    perceptual: Weighted = None
+    """Distance of SqueezeNet 1.1's features; needs `backbone`."""
+    adversarial: Weighted = None
+    """A patch discriminator with spectral norm learns beside the network; the output is to pass for real."""
+    backbone: str | None = None
+    """Path of the features' weights, a safetensors file with Caffe's layer names."""
+    discriminator_channels: Annotated[int, Field(ge=4, le=256)] = 64
+    discriminator_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    """Learning rate of the discriminator, constant."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Loss:
+        if not any(term.weight > 0 for term in self.terms().values()):
+            raise ValueError("at least one loss with a weight above 0")
+        if self.perceptual is not None and self.backbone is None:
+            raise ValueError("a backbone for the perceptual loss (SqueezeNet 1.1, safetensors)")
+        return self
+
+    def terms(self) -> dict[str, Term]:
+        """The losses that count, by name, in a fixed order."""
+        names = ("l1", "charbonnier", "mse", "fft", "tv", "perceptual", "adversarial")
+        found = {name: getattr(self, name) for name in names}
+        return {name: term for name, term in found.items() if term is not None and term.weight > 0}
 
 
 class Recipe(Options):
@@ -200,6 +274,7 @@ class Recipe(Options):
     degrade: Degrade = Degrade()
     network: Network
     optim: Optim = Optim()
+    loss: Loss | None = None
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -211,7 +286,7 @@ def read_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainError(f"{path}: not a TOML file: {error}") from None
     known: dict[str, type[Options]] = {
-        "data": Data, "degrade": Degrade, "network": Network, "optim": Optim,
+        "data": Data, "degrade": Degrade, "network": Network, "optim": Optim, "loss": Loss,
     }  # fmt: skip
     problems = [
         f"{path}: [{name}]: unknown table{hint(name, known)}"
@@ -220,6 +295,8 @@ def read_recipe(path: Path) -> Recipe:
     ]
     parts: dict[str, Any] = {}
     for name, model in known.items():
+        if name == "loss" and name not in tables:
+            continue
         table = tables.get(name, {})
         if isinstance(table, dict):
             parts[name] = check(model, table, f"{path}: [{name}]", problems)
@@ -232,6 +309,11 @@ def read_recipe(path: Path) -> Recipe:
         )
     if optim and 2 * optim.margin >= optim.crop:
         problems.append(f"{path}: [optim]: margin: expected less than half of crop = {optim.crop}")
+    if optim and parts.get("loss") and "mse_share" in optim.model_fields_set:
+        problems.append(
+            f"{path}: [optim]: mse_share: expected none beside a [loss] table; say mse = {{ weight = 20, start = 0.85 }} "
+            "there"
+        )
     if problems:
         raise TrainError("\n".join(problems))
     return Recipe(**parts)

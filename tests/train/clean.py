@@ -6,8 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
+from restore.nets.squeezenet import SqueezeFeatures
 from restore.train.codecs import Codes, Step, encode
 
 RECIPE = """
@@ -67,4 +70,20 @@ def pool(root: Path, recipe: str = RECIPE) -> Path:
         encode(moving(seed=seed), Step("mpeg4", {"q:v": 2}), root / "clips" / f"{name}.avi")
     path = root / "tiny.toml"
     path.write_text(recipe)
+    return path
+
+
+def backbone(folder: Path) -> Path:
+    """A SqueezeNet of random weights under the names that a real file has."""
+    torch.manual_seed(5)
+    names = {"squeeze": "squeeze1x1", "expand1": "expand1x1", "expand3": "expand3x3"}
+    tensors = {}
+    for key, value in SqueezeFeatures().state_dict().items():
+        match key.split("."):
+            case ["fires", number, layer, kind]:
+                tensors[f"fire{int(number) + 2}/{names[layer]}.{kind}"] = value
+            case _:
+                tensors[key] = value
+    path = folder / "squeezenet.safetensors"
+    save_file(tensors, path)
     return path

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from clean import RECIPE, pool
+from clean import RECIPE, backbone, pool
 
 from restore import planes
 from restore.errors import TrainError
 from restore.nets.files import load_model
 from restore.train import loop
 from restore.train.loop import learning_rate, train
+from restore.train.losses import objective
 from restore.train.recipe import Optim, read_recipe
 from restore.train.shards import make_shards, read_shards
+from restore.train.validation import Scores
 
 
 @pytest.fixture(scope="module")
@@ -49,31 +52,169 @@ def test_weights_card_and_checkpoint_are_written(root: Path, tmp_path: Path) -> 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.safetensors", "tiny.toml", "w"]
 
 
-def test_an_interrupted_run_gives_the_same_weights(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+ALL_LOSSES = """
+[loss]
+l1 = 0.5
+charbonnier = { weight = 1, end = 0.6 }
+mse = { weight = 20, start = 0.5 }
+fft = 0.1
+tv = 1e-3
+perceptual = { weight = 0.01, start = 0.2 }
+adversarial = { weight = 0.01, start = 0.3 }
+backbone = "BACKBONE"
+discriminator_channels = 4
+"""
+
+
+@pytest.mark.parametrize("losses", ["", ALL_LOSSES], ids=["default", "every loss"])
+def test_an_interrupted_run_gives_the_same_checkpoint(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: str
 ) -> None:
-    whole = work(root, tmp_path / "whole")
-    train(root / "tiny.toml", tmp_path / "a", work_dir=whole)
-    broken = work(root, tmp_path / "broken")
+    recipe = tmp_path / "r.toml"
+    text = RECIPE.replace("iterations = 12", "iterations = 24\npatience = 9")
+    text = text.replace("every = 100", "every = 7").replace("\ncrop = 16", "\ncrop = 24")
+    recipe.write_text(text + losses.replace("BACKBONE", str(backbone(tmp_path))))
+    whole, broken = work(root, tmp_path / "whole"), work(root, tmp_path / "broken")
+    train(recipe, tmp_path / "a", work_dir=whole)
     steps = 0
 
     def failing(*arguments: object) -> object:
         nonlocal steps
         steps += 1
-        if steps == 6:
+        if steps == 12:
             raise KeyboardInterrupt
         return original(*arguments)
 
     original = loop.patches
     monkeypatch.setattr(loop, "patches", failing)
     with pytest.raises(KeyboardInterrupt):
-        train(root / "tiny.toml", tmp_path / "b", work_dir=broken)
+        train(recipe, tmp_path / "b", work_dir=broken)
     said: list[str] = []
-    train(root / "tiny.toml", tmp_path / "b", work_dir=broken, progress=said.append)
-    assert said[1].startswith("resumed at iteration 5")
+    train(recipe, tmp_path / "b", work_dir=broken, progress=said.append)
+    assert said[1].startswith("resumed at iteration 11")
     assert (tmp_path / "a" / "tiny.safetensors").read_bytes() == (
         tmp_path / "b" / "tiny.safetensors"
     ).read_bytes()
+    one, two = (torch.load(w / "checkpoint.pt", weights_only=True) for w in (whole, broken))
+    assert bool(losses) == ("adversary" in one)
+    differ = [key for key in one if not same(timeless(one[key]), timeless(two[key]))]
+    assert differ == ["seconds"]
+
+
+def timeless(value: Any) -> Any:
+    """Without the clock's readings."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+    return [timeless(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal to the last bit, through dictionaries and lists."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def test_a_kill_while_validating_loses_no_validation(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint comes after the look: a run that stops in between looks again."""
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(RECIPE.replace("every = 100", "every = 5"))
+    folder = work(root, tmp_path / "w")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "validate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path, work_dir=folder)
+    train(recipe, tmp_path, work_dir=folder)
+    looks = torch.load(folder / "checkpoint.pt", weights_only=True)["looks"]
+    assert [look["iteration"] for look in looks] == [5, 10, 12]
+
+
+def test_a_run_that_gains_no_more_stops_and_ships_its_best(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        RECIPE.replace("iterations = 12", "iterations = 60\npatience = 3\nsnapshots = 2").replace(
+            "every = 100", "every = 4"
+        )
+    )
+    means = iter([0.1, 0.3, 0.2, 0.3, 0.1])
+    monkeypatch.setattr(
+        loop, "validate", lambda *_: Scores({"held-out mean": next(means)}, 31.0, 30.0)
+    )
+    folder, said = work(root, tmp_path / "w"), list[str]()
+    card = train(recipe, tmp_path, work_dir=folder, progress=said.append)
+    assert card.iterations == 8
+    assert card.scores == {"held-out mean": 0.3}
+    assert "20 it: no gain in 3 validations; the best was at 8 it" in said
+    kept = sorted(p.name for p in (folder / "snapshots").glob("*.safetensors"))
+    assert kept == ["tiny-0000008.safetensors", "tiny-0000016.safetensors"]
+    best, _ = load_model(folder / "snapshots" / kept[0])
+    shipped, _ = load_model(tmp_path / "tiny.safetensors")
+    assert same(best.state_dict(), shipped.state_dict())
+    # The same command does not start again; it writes the same.
+    assert train(recipe, tmp_path, work_dir=folder) == card
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = work(root, tmp_path / "w")
+    written, whole = 0, Path.write_bytes
+
+    def filling(self: Path, data: bytes) -> int:
+        nonlocal written
+        written += len(data)
+        if written > 60_000:
+            whole(self, data[:100])
+            raise OSError(28, "No space left on device")
+        return whole(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", filling)
+        with pytest.raises(
+            TrainError, match=r"checkpoint.pt: cannot be written: No space left"
+        ) as e:
+            train(root / "tiny.toml", tmp_path, work_dir=folder)
+    assert "make room" in str(e.value)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pt", "shards"]
+    assert 0 < torch.load(folder / "checkpoint.pt", weights_only=True)["iteration"] < 12
+    assert train(root / "tiny.toml", tmp_path, work_dir=folder).iterations == 12
+
+
+def test_checkpoints_of_older_versions_go_on(root: Path, tmp_path: Path) -> None:
+    folder = work(root, tmp_path / "w")
+    train(root / "tiny.toml", tmp_path / "a", work_dir=folder)
+    path = folder / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    for key in ("loss_sum", "looks", "best"):
+        del content[key]
+    torch.save(content, path)
+    card = train(root / "tiny.toml", tmp_path / "b", work_dir=folder)
+    assert card.iterations == 12
+    assert card.scores["held-out mean"]
+
+
+def test_a_written_out_default_loss_trains_the_same(root: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        RECIPE
+        + "[loss]\ncharbonnier = { weight = 1, end = 0.85 }\nmse = { weight = 20, start = 0.85 }\n"
+    )
+    train(root / "tiny.toml", tmp_path / "a", work_dir=work(root, tmp_path / "w1"))
+    train(recipe, tmp_path / "b", work_dir=work(root, tmp_path / "w2"))
+    one, two = (tmp_path / name / "tiny.safetensors" for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_it_learns(root: Path) -> None:
@@ -84,9 +225,11 @@ def test_it_learns(root: Path) -> None:
     low, high = loop.patches(
         read_shards(root / "shards", "train"), optim, 0, 2, torch.device("cpu")
     )
+    recipe = recipe.model_copy(update={"optim": optim})
+    losses = objective(recipe, torch.device("cpu"))
     gains = []
     for done in [0.3] * 150 + [0.9] * 50:
-        gains.append(loop.step(state, low, high, optim, done)[1])
+        gains.append(loop.step(state, low, high, recipe, losses, done)[1])
         state.iteration += 1
     assert abs(gains[0]) < 0.5, "an untrained network adds next to nothing"
     assert gains[150] > 0.7
@@ -109,9 +252,51 @@ def test_a_run_can_start_from_shipped_weights(root: Path, tmp_path: Path) -> Non
         assert (state.net(x) - net(x)).abs().max() < 1e-5
     recipe.write_text(recipe.read_text().replace("channels = 4", "channels = 8"))
     with pytest.raises(
-        TrainError, match=r"\[network\]: init: expected 8 x 1, x2, got tiny with 4 x 1"
+        TrainError,
+        match=r"\[network\]: init: expected plain 8 x 1, x2, luma, got tiny: plain 4 x 1",
     ):
         loop.start(read_recipe(recipe), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "blocks"), [("vdsr", 1), ("srresnet", 1), ("edsr", 1), ("srcnn_955", 1)]
+)
+def test_other_networks_learn_ship_and_go_on(
+    root: Path, tmp_path: Path, architecture: str, blocks: int
+) -> None:
+    recipe = tmp_path / "r.toml"
+    shape = f'architecture = "{architecture}"\nblocks = {blocks}\n'
+    recipe.write_text(
+        RECIPE.replace("blocks = 1\n", shape).replace("iterations = 12", "iterations = 3")
+    )
+    card = train(recipe, tmp_path, work_dir=work(root, tmp_path / "w"))
+    net, _ = load_model(tmp_path / "tiny.safetensors")
+    assert (card.architecture, card.iterations) == (architecture, 3)
+    again = read_recipe(recipe)
+    network = again.network.model_copy(update={"init": str(tmp_path / "tiny.safetensors")})
+    state = loop.start(again.model_copy(update={"network": network}), torch.device("cpu"))
+    assert all(torch.equal(v, state.net.state_dict()[k]) for k, v in net.state_dict().items())
+    # A few patches by heart: what is predicted moves towards the truth.
+    optim = Optim(batch=4, crop=16, rate=3e-3, warm_up=5)
+    again = again.model_copy(update={"optim": optim})
+    losses = objective(again, torch.device("cpu"))
+    low, high = loop.patches(
+        read_shards(root / "shards", "train"), optim, 0, 2, torch.device("cpu")
+    )
+    gains = []
+    for _ in range(25):
+        gains.append(loop.step(state, low, high, again, losses, 0.3)[1])
+        state.iteration += 1
+    assert gains[-1] > gains[0] + 0.01
+
+
+def test_an_impossible_network_is_told(root: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(RECIPE.replace("blocks = 1\n", 'architecture = "srcnn_915"\nblocks = 3\n'))
+    with pytest.raises(
+        TrainError, match=r"\[network\]: architecture srcnn_915: blocks: expected 1"
+    ):
+        train(recipe, tmp_path, work_dir=work(root, tmp_path / "w"))
 
 
 def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(

@@ -1,0 +1,54 @@
+"""Batches of training patches, each a function of the seed and the iteration alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restore import planes
+from restore.train.processes import ALONE, Processes
+from restore.train.recipe import Optim
+from restore.train.shards import Shards
+
+
+def patches(
+    pairs: Shards,
+    optim: Optim,
+    iteration: int,
+    scale: int,
+    device: torch.device,
+    group: Processes = ALONE,
+) -> tuple[Tensor, Tensor]:
+    """The batch of one iteration: nominal luma (B, 1, p, p) and (B, 1, s*p, s*p), flipped and transposed together;
+    of several processes each takes every n-th patch of the same batch."""
+    rng = np.random.default_rng([optim.seed, iteration])
+    sizes = np.cumsum([len(part) for part in pairs.lr])
+    p = optim.crop
+    lows, highs = [], []
+    for number in rng.integers(sizes[-1], size=optim.batch):
+        shard = int(np.searchsorted(sizes, number, side="right"))
+        index = int(number - (sizes[shard - 1] if shard else 0))
+        lr, hr = pairs.lr[shard], pairs.hr[shard]
+        y, x = (int(rng.integers(n - p + 1)) for n in lr.shape[-2:])
+        low = lr[index, lr.shape[1] // 2, y : y + p, x : x + p]
+        high = hr[index, scale * y : scale * (y + p), scale * x : scale * (x + p)]
+        turn = int(rng.integers(8))
+        lows.append(_turned(low, turn))
+        highs.append(_turned(high, turn))
+    mine = slice(group.rank, None, group.count)
+    return tuple(  # type: ignore[return-value]
+        planes.to_nominal(
+            torch.stack(part[mine])[:, None].to(device), 8, full_range=False, chroma=False
+        )
+        for part in (lows, highs)
+    )
+
+
+def _turned(plane: Tensor, turn: int) -> Tensor:
+    """One of the eight symmetries of the square."""
+    if turn & 1:
+        plane = plane.flip(-1)
+    if turn & 2:
+        plane = plane.flip(-2)
+    return plane.mT if turn & 4 else plane

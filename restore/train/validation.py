@@ -1,0 +1,75 @@
+"""Scores on sources that were never trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from restore import planes
+from restore.train.networks import predict
+from restore.train.plan import CATEGORIES
+from restore.train.recipe import Network
+from restore.train.shards import Shards
+
+VALIDATION_SAMPLES = 300
+BORDER = 8
+"""High-resolution pixels left out of every score."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one validation found."""
+
+    gains: dict[str, float]
+    """Gain over Lanczos in dB of Y-PSNR (8-bit limited-range codes): the mean per category, the mean of those, and the
+    worst single sample."""
+    psnr: float
+    """Mean Y-PSNR of all samples, dB."""
+    lanczos: float
+    """The same of the resampled input."""
+
+    @property
+    def mean(self) -> float:
+        return self.gains["held-out mean"]
+
+
+@torch.no_grad()
+def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device) -> Scores:
+    """Scores of `net` (the shipped form of the recipe's `shape`), in float32. Long validation sets are strided."""
+    net = net.to(device)
+    gains: dict[str, list[float]] = {category: [] for category in CATEGORIES}
+    reached, bases = [], []
+    stride = max(1, len(held) // VALIDATION_SAMPLES)
+    number = 0
+    for lr, hr, samples in zip(held.lr, held.hr, held.samples, strict=True):
+        for low, high, sample in zip(lr, hr, samples, strict=True):
+            number += 1
+            if number % stride:
+                continue
+            base, residual = predict(net, shape, middle(low).to(device), torch.float32)
+            truth = high[None, None].to(device)
+            bases.append(psnr(base, truth))
+            reached.append(psnr(base + residual, truth))
+            gains[sample["sequence"]["category"]].append(reached[-1] - bases[-1])
+    found = {f"held-out {k}": round(float(np.mean(v)), 3) for k, v in gains.items() if v}
+    found["held-out mean"] = round(float(np.mean(list(found.values()))), 3)
+    found["held-out worst sample"] = round(min(min(v) for v in gains.values() if v), 3)
+    return Scores(found, float(np.mean(reached)), float(np.mean(bases)))
+
+
+def middle(low: Tensor) -> Tensor:
+    """The middle frame of a sample's codes (C, h, w) as nominal luma (1, 1, h, w)."""
+    frame = low[None, len(low) // 2 : len(low) // 2 + 1]
+    return planes.to_nominal(frame, 8, full_range=False, chroma=False)
+
+
+def psnr(nominal: Tensor, truth: Tensor) -> float:
+    """Y-PSNR in dB of nominal luma against uint8 limited-range codes, border cropped; at most 99."""
+    codes = planes.to_codes(nominal, 8, full_range=False, chroma=False).float()
+    inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+    mse = ((codes[inner] - truth[inner].float()) ** 2).mean().item()
+    return 99.0 if mse == 0 else 10 * math.log10(255**2 / mse)
