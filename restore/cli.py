@@ -355,6 +355,10 @@ def evaluate(
         str, typer.Option(help="Only these, such as psnr,ssim; else all that apply.")
     ] = "",
     frames: Annotated[int, typer.Option(min=1, max=10000, help="Of each clip.")] = 21,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="SqueezeNet 1.1 weights, for the squeeze distance."),
+    ] = None,
     pristine: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Clean images, for NIQE: what it compares to."),
@@ -372,7 +376,8 @@ def evaluate(
 
     if report is not None:
         tables.check_target(report, overwrite)
-    job = Job(subjects, sets, _names(recipe), _names(measure), frames, pristine, device, threads)
+    recipes, measures = _names(recipe), _names(measure)
+    job = Job(subjects, sets, recipes, measures, frames, pristine, backbone, device, threads)
     with err.status("reading") as status:
         result = evaluate(job, lambda line: status.update(escape(line)))
     for note in result.notes:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from restore.errors import EvaluateError
@@ -16,10 +17,12 @@ from restore.metrics.fidelity import psnr, psnr_b, ssim
 from restore.metrics.niqe import CleanModel, niqe
 from restore.metrics.temporal import steadiness
 from restore.metrics.vmaf import has_vmaf, vmaf
+from restore.nets.squeezenet import SqueezeFeatures, feature_distance
 from restore.options import hint
+from restore.planes import to_nominal
 
-NIQE_STEP = 5
-"""Of a clip, every fifth frame is looked at."""
+FRAME_STEP = 5
+"""Of a clip, the slow measures look at every fifth frame."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ MEASURES: dict[str, Measure] = {
     "ewarp": Measure("Ewarp", False, 5, clips_only=True),
     "tof": Measure("tOF", False, 3, clips_only=True),
     "flicker": Measure("flicker", False, 3, clips_only=True),
+    "squeeze": Measure("squeeze distance", False, 4),
     "niqe": Measure("NIQE", False, 2),
 }
 
@@ -64,11 +68,15 @@ class Aids:
 
     clean: CleanModel | None = None
     """For NIQE."""
+    backbone: SqueezeFeatures | None = None
+    """For the squeeze distance."""
 
     def lacking(self, name: str) -> str | None:
         """What `name` needs and is not here; None: nothing."""
         if name == "niqe" and self.clean is None:
             return "needs a folder of clean images: --pristine DIR"
+        if name == "squeeze" and self.backbone is None:
+            return "needs SqueezeNet 1.1 weights: --backbone FILE"
         if name in ("vmaf", "vmaf_neg") and not has_vmaf():
             return (
                 "needs an FFmpeg with libvmaf, which imageio-ffmpeg has none of here; leave it out"
@@ -110,12 +118,32 @@ def measure(sight: Sight, names: Sequence[str], aids: Aids, still: bool) -> dict
         steady = steadiness(found, truth, border)
         values["ewarp"], values["tof"] = steady.warping_error, steady.motion_error
         values["flicker"] = steady.flicker
+    if "squeeze" in wanted and aids.backbone is not None:
+        parts = [
+            _squeeze(aids.backbone, found[n : n + 1], truth[n : n + 1], sight)
+            for n in range(0, len(truth), FRAME_STEP)
+        ]
+        values["squeeze"] = sum(parts) / len(parts)
     if "niqe" in wanted and aids.clean is not None:
-        height, width = truth.shape[-2:]
-        inner = found[::NIQE_STEP, 0, border : height - border, border : width - border]
-        grey = inner.double().numpy() if sight.full_range else as_grey(inner.double().numpy())
+        inner = _inner(found[::FRAME_STEP], border)[:, 0].double().numpy()
+        grey = inner if sight.full_range else as_grey(inner)
         values["niqe"] = float(np.mean([niqe(frame, aids.clean) for frame in grey]))
     return {name: values[name] for name in names if name in values}
+
+
+def _squeeze(net: SqueezeFeatures, found: Tensor, truth: Tensor, sight: Sight) -> float:
+    """Of one frame. Grey goes into the network as nominal values."""
+    planes = (
+        to_nominal(_inner(plane, sight.border), 8, sight.full_range, False)
+        for plane in (found, truth)
+    )
+    with torch.no_grad():
+        return float(feature_distance(net, *planes))
+
+
+def _inner(plane: Tensor, border: int) -> Tensor:
+    height, width = plane.shape[-2:]
+    return plane[..., border : height - border, border : width - border]
 
 
 def as_grey(

@@ -33,6 +33,7 @@ from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
 from restore.metrics.fidelity import BORDER, psnr
 from restore.metrics.niqe import CleanModel, fit
+from restore.nets.squeezenet import load_squeezenet
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 from restore.worker import find_device
 
@@ -52,6 +53,8 @@ class Job:
     """Of each clip."""
     pristine: Path | None = None
     """A folder of clean images, for NIQE."""
+    backbone: Path | None = None
+    """SqueezeNet 1.1 weights, for the squeeze distance."""
     device: str = "auto"
     threads: int = 1
 
@@ -96,7 +99,10 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
     `progress` is told what is being worked on."""
     subjects = _subjects(job.subjects)
     scale = subjects[0].scale
-    aids = Aids(clean_model(job.pristine, progress) if job.pristine else None)
+    aids = Aids(
+        clean_model(job.pristine, progress) if job.pristine else None,
+        load_squeezenet(job.backbone) if job.backbone else None,
+    )
     names = pick_measures(job.measures, aids)
     sets = [find_set(folder) for folder in job.sets]
     chosen = [pick_recipes(job.recipes, s.still, scale) for s in sets]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from restore.errors import RestoreError
-from restore.evaluate.measures import as_grey
+from restore.evaluate.measures import Aids, Sight, as_grey, measure
 from restore.evaluate.report import (
     ALL,
     check_target,
@@ -30,6 +30,7 @@ from restore.evaluate.score import Job, clean_model, evaluate, registered
 from restore.evaluate.sets import read_clip, read_image
 from restore.metrics.niqe import niqe
 from restore.metrics.vmaf import has_vmaf
+from restore.nets.squeezenet import SqueezeFeatures
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,8 @@ def test_a_chain_that_changes_nothing_gains_nothing(images: Path, tmp_path: Path
     assert result.baselines == ("input",)
     for group in groups(result):
         assert measured(result, group) == ["psnr", "ssim", "psnr_b"]
-        for measure in measured(result, group):
-            assert gain(result, group, "own", "input", measure).mean.value == 0
+        for name in measured(result, group):
+            assert gain(result, group, "own", "input", name).mean.value == 0
     psnr = {s.recipe: s.measures["psnr"] for s in result.scores if s.item == "grey"}
     assert psnr["jpeg_40"] > psnr["jpeg_10"] + 1
     bits = {s.recipe: s.bits_per_pixel for s in result.scores}
@@ -118,6 +119,31 @@ def test_niqe_compares_with_the_clean_images_given(tmp_path: Path) -> None:
     truth = read_image(tmp_path / "test" / "0.png", 2).codes[0].astype(float)
     (found,) = (s.measures["niqe"] for s in result.scores if (s.item, s.method) == ("0", "bicubic"))
     assert found > niqe(truth, model) + 1
+
+
+def test_the_squeeze_distance_grows_with_what_is_lost() -> None:
+    """Weights drawn at random see differences, too. 0 for equal pictures; the border does not count."""
+    torch.manual_seed(0)
+    aids = Aids(backbone=SqueezeFeatures().eval())
+    truth = torch.randint(16, 236, (1, 1, 64, 80), generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
+    edge = truth.clone()
+    edge[..., :2, :] = 0
+    found = [
+        measure(Sight(f, truth, 2, 2), ["squeeze"], aids, still=True)["squeeze"]
+        for f in (truth, edge, truth + 10 * noise, truth + 40 * noise)
+    ]
+    assert found[0] == found[1] == 0
+    assert 0 < found[2] < found[3]
+
+
+def test_the_squeeze_distance_of_real_weights(real: Callable[[str], Path]) -> None:
+    """Lanczos looks more like the truth than bicubic, to a network that knows pictures."""
+    backbone = real("weights/squeezenet1_1_imagenet_bsd.safetensors")
+    sets = [real("images/Set5")]
+    result = evaluate(Job(["lanczos_x2"], sets, measures=["squeeze"], backbone=backbone))
+    found = gain(result, ("Set5", "bicubic"), "lanczos_x2", "bicubic", "squeeze")
+    assert found.mean.value < 0
 
 
 def test_limited_range_is_stretched_to_grey() -> None:
@@ -212,6 +238,14 @@ def mistakes(folder: Path, images: Path) -> dict[str, tuple[Job, str]]:
             Job(net, [images], measures=["niqe"]),
             "--measure niqe: needs a folder of clean",
         ),
+        "backbone": (
+            Job(net, [images], measures=["squeeze"]),
+            "SqueezeNet 1.1 weights: --backbone",
+        ),
+        "no backbone": (
+            Job(net, [images], backbone=folder / "none.safetensors"),
+            "no such backbone",
+        ),
         "no pristine": (Job(net, [images], pristine=images), "108 sharp patches of 96x96, found 0"),
         "nothing": (Job([same], [images], ["bicubic"]), "changes nothing at scale 1"),
         "twice": (Job([*net, *net], [images]), "two rows of the table"),
@@ -220,7 +254,17 @@ def mistakes(folder: Path, images: Path) -> dict[str, tuple[Job, str]]:
 
 NAMES = (
     *("no set", "no images", "parent", "mixed", "deep", "no image", "small", "subject", "recipe"),
-    *("for clips", "measure", "scales", "pristine", "no pristine", "nothing", "twice"),
+    *(
+        "for clips",
+        "measure",
+        "scales",
+        "pristine",
+        "no pristine",
+        "backbone",
+        "no backbone",
+        "nothing",
+        "twice",
+    ),
 )
 
 
@@ -239,6 +283,6 @@ def test_classic5_through_jpeg_reads_what_is_published(
     chain = pipeline(tmp_path, '[[stage]]\nkind = "upscale"\nfactor = 1\n')
     job = Job([chain], [real("images/Classic5")], ["jpeg_10"], ["psnr", "psnr_b"])
     result = evaluate(job)
-    for measure, published in (("psnr", 27.82), ("psnr_b", 25.21)):
-        found = values(result, ("Classic5", "jpeg_10"), "input", measure)
+    for name, published in (("psnr", 27.82), ("psnr_b", 25.21)):
+        found = values(result, ("Classic5", "jpeg_10"), "input", name)
         assert math.isclose(sum(found.values()) / 5, published, abs_tol=0.02)
