@@ -379,7 +379,13 @@ def evaluate(
     recipes, measures = _names(recipe), _names(measure)
     job = Job(subjects, sets, recipes, measures, frames, pristine, backbone, device, threads)
     with err.status("reading") as status:
-        result = evaluate(job, lambda line: status.update(escape(line)))
+
+        def show(line: str) -> None:
+            status.update(escape(line))
+            if not err.is_terminal:  # a log has no line that moves
+                err.print(line, markup=False)
+
+        result = evaluate(job, show)
     for note in result.notes:
         out.print(f"note: {note}", markup=False)
     for group in tables.groups(result):

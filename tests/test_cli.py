@@ -225,6 +225,7 @@ def test_evaluate_prints_gains_and_writes_every_score(tmp_path: Path, restore: R
     done = restore(*command, "--json", "scores.json")
     assert done.returncode == 0, done.stderr
     assert "film_x2_fast - lanczos" in done.stdout
+    assert done.stderr.splitlines() == ["set a: bicubic"]
     assert {s["item"] for s in json.loads(Path("scores.json").read_text())["scores"]} == {"a"}
     again = restore(*command, "--json", "scores.json")
     assert again.returncode == 2
