@@ -15,6 +15,7 @@ from restore.io.parts import OpenPart, open_parts
 from restore.io.sound_trial import try_copied_sound
 from restore.io.source import Source
 from restore.io.trial import TRIAL_PACKETS, copy_packet
+from restore.io.wma import is_wma
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ def try_joints(source: Source, index: int, container: str) -> Joints:
             skips.append(0)
             continue
         mine = stream.codec_context.extradata
+        if number and container == "matroska" and is_wma(stream):
+            return Joints(f"{name} may have blocks of another length")
         if number and mine != setup:
             return Joints(f"{name} was encoded with other settings")
         setup = mine

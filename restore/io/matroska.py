@@ -1,4 +1,4 @@
-"""Write the display size and the usual frame duration into a finished Matroska file.
+"""Write the display size, the usual frame duration and the codec of Windows Media sound into a finished Matroska file.
 
 FFmpeg's muxer takes both from fields that PyAV cannot set, and writes 'display unit unknown' and a
 duration of one tick ('1000 frames/s') instead. H.264 and HEVC also carry the aspect
@@ -10,17 +10,20 @@ PLACEHOLDER in the track's name, and here its bytes become DisplayWidth, Display
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 from restore.errors import OutputError
+from restore.io import wma
 
 PLACEHOLDER = "display size and duration"
 
 _HEADER, _SEGMENT, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
 _NAME, _VIDEO, _VOID, _CRC = 0x536E, 0xE0, 0xEC, 0xBF
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xB0, 0xBA
+_CODEC, _PRIVATE = 0x86, 0x63A2
 _DEFAULT_DURATION = 0x23E383
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
 
@@ -32,15 +35,37 @@ def finish_header(path: Path, sample_aspect: Fraction, duration: Fraction) -> No
     """Turn the placeholder in `path` into the display size and a frame's usual `duration` in seconds.
     Raises OutputError if it is not there."""
     nanoseconds = round(duration * 10**9)
+
+    def patched(track: bytes) -> bytes:
+        if PLACEHOLDER.encode() in track:
+            return _patched_track(track, sample_aspect, nanoseconds)
+        return _named_sound(track)
+
     with path.open("r+b") as file:
-        head = file.read(1 << 20)
-        at, size = _find_tracks(head)
-        tracks = head[at : at + size]
-        patched = _patched_tracks(tracks, sample_aspect, nanoseconds) if tracks else None
-        if patched is None or len(patched) != size:
+        if not _rewrite(file, patched, PLACEHOLDER.encode()):
             raise OutputError(f"{path}: the track header is not as expected; please report this")
-        file.seek(at)
-        file.write(patched)
+
+
+def name_sound(file: BinaryIO) -> None:
+    """Give tracks of Windows Media sound (see restore.io.wma) their codec, as `finish_header` does."""
+    _rewrite(file, _named_sound, wma.PLACEHOLDER)
+
+
+def _rewrite(file: BinaryIO, patch: Callable[[bytes], bytes], wanted: bytes) -> bool:
+    """Put `patch` of each track in its place; False, and nothing written, where the header is not as expected or
+    there is no track with `wanted` in it."""
+    file.seek(0)
+    head = file.read(1 << 20)
+    at, size = _find_tracks(head)
+    tracks = head[at : at + size]
+    if wanted not in tracks:
+        return False
+    patched = _patched_tracks(tracks, patch)
+    if len(patched) != size:
+        return False
+    file.seek(at)
+    file.write(patched)
+    return True
 
 
 def _find_tracks(head: bytes) -> tuple[int, int]:
@@ -55,23 +80,30 @@ def _find_tracks(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _patched_tracks(tracks: bytes, sample_aspect: Fraction, nanoseconds: int) -> bytes | None:
-    """The same number of bytes with the display size in it; None without a placeholder."""
+def _patched_tracks(tracks: bytes, patch: Callable[[bytes], bytes]) -> bytes:
+    """The same with each track patched, the checksum made anew."""
     body = b""
-    found = summed = False
+    summed = False
     for kind, content in _children(tracks):
         if kind == _CRC:
             summed = True
             continue
-        if kind == _TRACK and PLACEHOLDER.encode() in content:
-            content, found = _patched_track(content, sample_aspect, nanoseconds), True
+        if kind == _TRACK:
+            content = patch(content)
         # FFmpeg reserves eight bytes for the size of a track.
         body += _element(kind, content, 8 if kind == _TRACK else None)
-    if not found:
-        return None
     if not summed:  # WebM has no checksums
         return body
     return _element(_CRC, zlib.crc32(body).to_bytes(4, "little")) + body
+
+
+def _named_sound(track: bytes) -> bytes:
+    elements = list(_children(track))
+    known = dict(elements)
+    if known.get(_CODEC) != wma.PLACEHOLDER or not wma.is_record(known.get(_PRIVATE, b"")):
+        return track
+    named = [(k, wma.NAME if k == _CODEC else c) for k, c in elements]
+    return _filled(_serialised(named), len(track))
 
 
 def _patched_track(track: bytes, sample_aspect: Fraction, nanoseconds: int) -> bytes:

@@ -35,6 +35,7 @@ from restore.io.streams import COVERS, StreamAction, StreamPlan, kept_metadata
 from restore.io.subtitles import add_subtitles, converted_subtitle
 from restore.io.tags import siting_name, stated_siting
 from restore.io.verify import VerifyReport, origin_of, verify
+from restore.io.wma import add_wma, is_wma
 from restore.video import VideoFormat
 
 __all__ = ["VerifyReport", "join", "verify"]
@@ -178,10 +179,20 @@ def _add_other(
         stream = add_subtitles(target, known, action.to or "")
     elif action.cover and is_matroska(target.format.name):
         return target.add_attachment(*COVERS[action.codec], cover_of(source, action.index))
+    elif target.format.name == "matroska" and is_wma(known):
+        stream = add_wma(target, known, _first_packet(source, action))
     else:
         stream = target.add_stream_from_template(known, opaque=True)
     name_stream(stream, known, target.format.name)
     return stream
+
+
+def _first_packet(source: Source, action: StreamAction) -> list[Packet[Any]]:
+    """The first one of a copied sound stream."""
+    for part in open_parts(source):
+        packets = part.packets([action.index], lambda *_: None)
+        return [packet for _, packet in islice(packets, action.skip, action.skip + 1)]
+    return []
 
 
 def _video_packets(

@@ -38,6 +38,8 @@ SCAN_PACKETS = 20_000
 header alone."""
 
 
+_TIED = frozenset({"vorbis", "wmav1", "wmav2"})
+"""Codecs whose decoders make less of a packet that they meet first."""
 COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 """File name and type of a cover picture, by its codec."""
 
@@ -249,8 +251,8 @@ def _plan_audio(
     why = 'audio = "flac" in [output]'
     if wish == "copy" and container == "avi" and part:
         why = "avi has no start but 0, and packets seldom begin where a part does"
-    elif wish == "copy" and known.codec == "vorbis" and part:
-        why = "vorbis cannot be cut: its first packet is silent"
+    elif wish == "copy" and known.codec in _TIED and part:
+        why = f"{known.codec} cannot be cut: each packet needs the one before it"
     elif wish == "copy":
         tried = try_copied_sound(stream, packets, container, origin)
         joints = Joints() if tried.error else try_joints(source, known.index, container)

@@ -16,10 +16,12 @@ from av.video.stream import VideoStream
 
 from restore.io.chapters import Chapter
 from restore.io.containers import LEAD, muxer_options
+from restore.io.matroska import name_sound
 from restore.io.moving import Mover, in_order
 from restore.io.names import lost_names, name_stream
 from restore.io.reader import codec_name
 from restore.io.subtitles import add_subtitles, converted_subtitle
+from restore.io.wma import add_wma, is_wma
 
 TRIAL_PACKETS = 48
 """Packets of a stream that are tried: a second or two of sound."""
@@ -125,10 +127,14 @@ def try_container(
 
 
 def copier(
-    stream: Stream, packets: Iterable[Packet[Any]], container: str, origin: Fraction
+    stream: Stream, packets: Sequence[Packet[Any]], container: str, origin: Fraction
 ) -> Filler:
     def fill(out: OutputContainer) -> tuple[Stream, Iterator[Packet[Any]]]:
-        copy = out.add_stream_from_template(stream, opaque=True)
+        copy: Stream
+        if container == "matroska" and is_wma(stream):
+            copy = add_wma(out, stream, packets)
+        else:
+            copy = out.add_stream_from_template(stream, opaque=True)
         name_stream(copy, stream, container)
         return copy, moved(copy)
 
@@ -182,6 +188,8 @@ def muxed(container: str, fill: Filler) -> av.container.InputContainer:
         out.mux(picture.codec_context.encode(None))
         for packet in packets:
             out.mux_one(packet)
+    if container == "matroska":
+        name_sound(file)
     file.seek(0)
     return av.open(file, "r", metadata_encoding="latin-1")
 
