@@ -29,7 +29,7 @@ TRIPLETS = 6
 """Samples shown, from as many categories as there are."""
 
 COLOURS = ("#1b6ac9", "#c4411b", "#2c8a3d", "#8a4bb8", "#b8860b", "#3a9aa8", "#555555")
-WIDTH, HEIGHT, LEFT, BOTTOM = 560, 240, 56, 28
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 700, 240, 56, 160, 28
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1180px; padding: 0 1em; color: #222 }
 svg { background: #fafafa; border: 1px solid #ddd; margin: 0 8px 8px 0 } svg text { font: 11px system-ui, sans-serif }
@@ -103,14 +103,14 @@ def chart(title: str, lines: dict[str, list[Point]]) -> str:
     low, high = min(ys) - margin, max(ys) + margin
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (x - left) / (right - left) * (WIDTH - LEFT - 10)
+        across = LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT)
         return across, 22 + (high - y) / (high - low) * (HEIGHT - 22 - BOTTOM)
 
     parts = [f'<text x="{LEFT}" y="14" font-weight="bold">{html.escape(title)}</text>']
     for k in range(5):
         value = low + (high - low) * k / 4
         y = place(left, value)[1]
-        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - 10}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
     for value, anchor in ((left, "start"), (right, "end")):
         x = place(value, low)[0]
@@ -124,7 +124,7 @@ def chart(title: str, lines: dict[str, list[Point]]) -> str:
         parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{colour}"/>' for x, y in places]
         parts.append(
-            f'<text x="{LEFT + 8}" y="{36 + 13 * number}" fill="{colour}">{html.escape(name)}</text>'
+            f'<text x="{WIDTH - RIGHT + 8}" y="{36 + 13 * number}" fill="{colour}">{html.escape(name)}</text>'
         )
     return f'<svg width="{WIDTH}" height="{HEIGHT}">{"".join(parts)}</svg>'
 
