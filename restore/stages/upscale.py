@@ -49,7 +49,10 @@ class Upscale(Stage):
         return source.scaled(self.factor)
 
     def assets(self) -> tuple[Path, ...]:
-        return () if self.model == "lanczos" else (model_path(self.model),)
+        if self.model == "lanczos":
+            return ()
+        path = model_path(self.model)
+        return path, path.with_suffix(".toml")
 
     def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
         if self.model != "lanczos":

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from restore.nets import engine as engines
+from restore.nets.edsr import EDSR
 from restore.nets.engine import OpenVinoEngine, TorchEngine, fast_dtype, make_engine
 from restore.nets.plain import PlainSR
 
@@ -47,3 +49,17 @@ def test_jobs_do_not_mix_and_threads_do_not_matter(net: PlainSR) -> None:
         single = make_engine(net, CPU, threads)
         parts = torch.cat([single(luma[i : i + 1]) for i in range(6)])
         torch.testing.assert_close(parts, whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("residual", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+@torch.inference_mode()
+def test_a_whole_picture_stays_float32(
+    residual: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "fast_dtype", lambda _: torch.bfloat16)
+    seen: list[torch.dtype] = []
+    net = EDSR(4, 1, 1)
+    net.register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
+    out = make_engine(net, CPU, 1, residual=residual)(torch.rand(1, 1, 4, 4))
+    assert seen == [dtype]
+    assert out.dtype == torch.float32

@@ -86,7 +86,8 @@ def test_a_network_adds_its_residual(size: tuple[int, int], model: Path, make_vi
 
 
 def test_assets_are_what_decides_the_picture(model: Path) -> None:
-    assert Upscale(model=str(model)).assets() == (model,)
+    card = model.with_suffix(".toml")
+    assert Upscale(model=str(model)).assets() == (model, card)
     assert Upscale().assets() == ()
 
 
