@@ -1,6 +1,6 @@
 """Decode, no stages, encode: restore against the static FFmpeg with the same settings, in turn.
 
-python benchmarks/throughput.py INPUT [--loop 10] [--threads 2] [--runs 3] [--write docs/throughput.json]
+python benchmarks/throughput.py INPUT [--loop 10] [--threads 2] [--runs 3] [--write docs/throughput.md]
 
 `ratio` is of the transcode itself: restore's time from the start of the process until the file is whole, against
 FFmpeg's. restore then reads the finished file again, decodes all of it and compares it with the source, which FFmpeg
@@ -10,7 +10,6 @@ does not do; `ratio_verified` has that in it.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -67,7 +66,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--case", choices=CASES, action="append", help="default: all")
-    parser.add_argument("--write", type=Path, help="JSON file for the figures")
+    parser.add_argument("--write", type=Path, help="Markdown file for the figures")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -79,7 +78,33 @@ def main() -> None:
             if source is not given:
                 source.unlink()
     if options.write:
-        options.write.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+        options.write.write_text(page(rows), "utf-8")
+
+
+HEADS = {
+    "input": "input", "size": "size", "encoder": "encoder", "frames": "frames", "restore_fps": "restore, frames/s",
+    "ffmpeg_fps": "FFmpeg, frames/s", "ratio": "ratio", "ratio_verified": "with verification",
+}  # fmt: skip
+
+
+def page(rows: list[dict[str, object]]) -> str:
+    """docs/throughput.md."""
+    threads = rows[0]["threads"]
+    lines = [
+        "# Decode, no stages, encode: against FFmpeg",
+        "",
+        f"The same transcode with the same settings and {threads} threads for the encoder, by `restore run` with a pipeline",
+        "file that has no stages, and by the static FFmpeg; in turn, medians of the pairs' ratios (above 1: restore is faster).",
+        "The time of restore counts from the start of the process until the file is whole. *With verification*: until the",
+        "file was also read back, decoded to its last frame and compared with the source, which FFmpeg does not do.",
+        "Made by `python benchmarks/throughput.py INPUT... --loop N --write docs/throughput.md`.",
+        "",
+        "| " + " | ".join(HEADS.values()) + " |",
+        "|" + "---|" * len(HEADS),
+        *("| " + " | ".join(str(r[k]) for k in HEADS) + " |" for r in rows),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def compare(
@@ -89,7 +114,8 @@ def compare(
     encoder, table = CASES[case]
     pipeline = folder / "empty.toml"
     pipeline.write_text(f"[output]\n{table}\n")
-    ours, verified, theirs, cpu = [], [], [], []
+    ours, verified, theirs = [], [], []
+    size = ""
     frames = 0
     for _ in range(options.runs):
         target = folder / "ours.mkv"
@@ -108,7 +134,7 @@ def compare(
         if base.code:
             raise SystemExit(base.text)
         theirs.append(frames / base.seconds)
-        cpu.append(run.cpu / base.cpu)
+        size = str(*re.findall(r"restored: \w+, (\d+x\d+)", " ".join(run.text.split()))[:1])
     ratio, with_verify = (
         statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
         for mine in (ours, verified)
@@ -116,7 +142,7 @@ def compare(
     row = {
         "input": name, "encoder": case, "frames": frames, "threads": options.threads,
         "restore_fps": round(statistics.median(ours), 1), "ffmpeg_fps": round(statistics.median(theirs), 1),
-        "ratio": round(ratio, 3), "ratio_verified": round(with_verify, 3), "cpu_ratio_verified": round(statistics.median(cpu), 3), "phases": phases,
+        "ratio": round(ratio, 3), "ratio_verified": round(with_verify, 3), "size": size, "phases": phases,
     }  # fmt: skip
     print(row, flush=True)
     return row
