@@ -21,7 +21,6 @@ from rich.table import Table
 
 from restore import __version__
 from restore.errors import PipelineFileError, RestoreError
-from restore.progress import Display, closing_table, seconds_text
 
 app = typer.Typer(
     name="restore",
@@ -101,6 +100,7 @@ def run(
     """
     from restore.io.formats import conversions
     from restore.pipeline import find_pipeline, read_pipeline
+    from restore.progress import Display, closing_table
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
@@ -157,6 +157,7 @@ def check(
     from restore.io.output import CONTAINERS, fitted_to
     from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
+    from restore.progress import seconds_text
 
     path = find_pipeline(pipeline)
     spec = read_pipeline(path, set_ or [])

@@ -233,3 +233,9 @@ def test_evaluate_prints_gains_and_writes_every_score(tmp_path: Path, restore: R
     unknown = restore(*command, "--recipe", "vdc")
     assert unknown.returncode == 2
     assert "did you mean 'vcd'" in unknown.stderr
+
+
+def test_help_waits_for_no_library_it_does_not_use() -> None:
+    code = "import sys, restore.cli; print([m for m in ('torch', 'av', 'cv2', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
