@@ -50,7 +50,7 @@ def looped(source: Path, folder: Path, times: int) -> Path:
         return source
     target = folder / f"looped{source.suffix if source.suffix != '.dat' else '.mpg'}"
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-stream_loop", str(times - 1),
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "quiet", "-y", "-stream_loop", str(times - 1),
         "-i", str(source), "-map", "0", "-c", "copy", str(target),
     ]  # fmt: skip
     run = timed(command)
@@ -134,7 +134,7 @@ def compare(
         if base.code:
             raise SystemExit(base.text)
         theirs.append(frames / base.seconds)
-        size = str(*re.findall(r"restored: \w+, (\d+x\d+)", " ".join(run.text.split()))[:1])
+        size = re.findall(r"\d+x\d+", run.text)[0]
     ratio, with_verify = (
         statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
         for mine in (ours, verified)

@@ -18,7 +18,7 @@ from restore.io.encoder import NOMINAL_RATE, NUMBERED, configure, open_encoder, 
 from restore.io.formats import encoded_format, encoder_pixel_format
 from restore.io.output import OutputOptions, container_of
 from restore.io.pixels import from_planes
-from restore.video import FrameBatch, VideoFormat
+from restore.video import FrameBatch, FrameInfo, VideoFormat
 
 __all__ = [
     "OutputOptions",
@@ -31,6 +31,10 @@ __all__ = [
 
 START = "restore_start"
 """Metadata key of a segment: pts of its first frame. The file itself begins at 0."""
+
+
+EncoderFrames = list[tuple[FrameInfo, av.VideoFrame]]
+"""Frames as an encoder takes them, with copies of their codes."""
 
 
 class SegmentEncoder:
@@ -59,10 +63,21 @@ class SegmentEncoder:
     def write(self, batch: FrameBatch) -> None:
         """Frames in display order; codes as `format` says, pts in fmt.time_base, increasing.
         Raises OutputError, ValueError for a batch of another format."""
+        self.encode(self.frames(batch))
+
+    def frames(self, batch: FrameBatch) -> EncoderFrames:
+        """The first half of `write`, which copies the codes: in a thread of its own it costs the encoder nothing.
+        ValueError for a batch of another format."""
         self._check(batch)
         arrays = [p.cpu().numpy() for p in batch.planes]
-        for n, info in enumerate(batch.frames):
-            frame = from_planes([a[n, 0] for a in arrays], self._format, self._name)
+        return [
+            (info, from_planes([a[n, 0] for a in arrays], self._format, self._name))
+            for n, info in enumerate(batch.frames)
+        ]
+
+    def encode(self, frames: EncoderFrames) -> None:
+        """The second half, in order. Raises as `write` does."""
+        for info, frame in frames:
             stream = self._stream or self._open(info.pts)
             if self._last is not None and info.pts <= self._last:
                 raise ValueError(f"frame {info.index}: pts {info.pts} after {self._last}")

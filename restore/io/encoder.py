@@ -175,6 +175,8 @@ def configure(
     context.color_trc = fmt.color.transfer
     context.color_range = 2 if fmt.color.full_range else 1
     context.thread_count = threads  # x264 gives other bytes with other counts
+    # As FFmpeg itself has it. PyAV's default, threads over slices, costs x264 a fourth of its speed.
+    context.thread_type = "AUTO"
     context.flags |= Flags.bitexact | Flags.global_header
     context.options = _options(options, fmt, threads)
 

@@ -228,14 +228,14 @@ class _Run:
         encoder = SegmentEncoder(
             self.journal.file(segment), self.prepared.output, self.spec.output, threads
         )
-        writer = Behind(encoder.write, _QUEUED_BATCHES, "encode")
+        writer = Behind(encoder.encode, _QUEUED_BATCHES, "encode")
         try:
             for batch in worker(feed.frames_of(segment)):
                 wanted = [segment.first <= f.index < segment.stop for f in batch.frames]
                 if any(wanted):
                     first = wanted.index(True)
                     part = batch[first : first + sum(wanted)]
-                    writer.put(part)
+                    writer.put(encoder.frames(part))
                     self._advance(len(part), made=True)
             writer.finish()
             encoder.close()
