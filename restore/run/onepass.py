@@ -12,8 +12,8 @@ from dataclasses import replace
 from restore.index import Index, Segment
 from restore.video import FrameBatch
 
-SEGMENT_FRAMES = 300
-"""Frames per segment: ten seconds or so."""
+SEGMENT_FRAMES = 1500
+"""Frames per segment: a minute or so, seconds of work. To end one costs a flush of the encoder, a hash and a sync."""
 
 
 class OnePass(Iterator[Segment]):
