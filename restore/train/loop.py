@@ -256,5 +256,9 @@ def _data_line(recipe: Recipe, pairs: Shards) -> str:
     )
     return (
         f"{len(pairs)} samples from {len(names)} sources ({stills} animated stills, {len(names) - stills} clips), "
-        "degraded by real MPEG-1, RealVideo and other encodes"
+        + (
+            "reduced in size only: no codec"
+            if recipe.degrade.clean_share == 1
+            else "degraded by real MPEG-1, RealVideo and other encodes"
+        )
     )
