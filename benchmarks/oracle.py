@@ -148,9 +148,10 @@ def warnings(path: Path) -> list[str]:
 
 
 def hashes(path: Path, pixel_format: str, filters: str = "null") -> list[str]:
-    """MD5 of every decoded frame's samples in `pixel_format`."""
+    """MD5 of every decoded frame's samples in `pixel_format`. On one thread: what FFmpeg makes of a damaged RealVideo
+    frame differs from run to run otherwise."""
     command = [
-        FFMPEG, "-v", "quiet", "-nostdin", "-i", str(path), "-map", "0:V:0", "-vf", filters,
+        FFMPEG, "-v", "quiet", "-nostdin", "-threads", "1", "-i", str(path), "-map", "0:V:0", "-vf", filters,
         "-pix_fmt", pixel_format, "-fps_mode", "passthrough", "-f", "framehash", "-hash", "md5", "-",
     ]  # fmt: skip
     text = subprocess.run(command, capture_output=True, check=False, text=True).stdout
