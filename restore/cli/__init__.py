@@ -1,0 +1,85 @@
+"""The command line: the only package that prints.
+
+Exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from restore import __version__
+from restore.cli import about, media, training
+from restore.cli.console import err, out
+from restore.errors import RestoreError
+
+app = typer.Typer(
+    name="restore",
+    help="Restore old and damaged video, as a pipeline file declares.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        out.print(f"restore {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        out.print(context.get_help())
+
+
+for command in (
+    *(media.run, media.check),
+    *(about.stages, about.models, about.doctor),
+    *(training.train, training.degrade, training.evaluate),
+    about.sample,
+):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Entry point; turns every ending into its exit code."""
+    # A polite kill deserves the same care as Ctrl-C, also where a shell had Ctrl-C ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = app(standalone_mode=False)
+    except RestoreError as error:
+        for line in str(error).splitlines():
+            err.print(f"[bold red]error:[/] {escape(line)}")
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        code = _usage_error(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_error(error: Exception) -> int:
+    """Click's complaints about the command line keep its code 2; the rest is ours."""
+    show = getattr(error, "show", None)
+    if callable(show):
+        show()
+        return int(getattr(error, "exit_code", 2))
+    if type(error).__name__ == "Abort":
+        return 130
+    err.print(
+        "[bold red]internal error:[/] this is a fault of restore, not yours; please report it with:"
+    )
+    err.print("".join(traceback.format_exception(error)), markup=False)
+    return 1

@@ -1,0 +1,94 @@
+"""Commands on restore itself: what it has, what it lacks, and a clip to try it on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from restore.cli.console import out
+from restore.errors import RestoreError
+
+
+def stages(
+    kind: Annotated[str | None, typer.Argument(help="Show this one only.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the reference in docs/stages.md.")
+    ] = False,
+) -> None:
+    """List the stages with every setting, its default, range and meaning."""
+    from restore.reference import stage_reference, stages_markdown
+    from restore.stage import stage_names
+
+    if kind is not None and kind not in stage_names():
+        from restore.options import hint
+
+        raise RestoreError(f"{kind}: no such stage{hint(kind, stage_names())}")
+    if markdown:
+        sys.stdout.write(stages_markdown())
+        return
+    for name in [kind] if kind else stage_names():
+        text, settings = stage_reference(name)
+        out.print(f"[bold]{name}[/]  {escape(text)}")
+        table = Table("setting", "default", "allowed", "meaning", box=None, padding=(0, 2, 0, 2))
+        for setting in settings:
+            table.add_row(*(escape(cell) for cell in setting))
+        out.print(table if settings else "  no settings")
+
+
+def models() -> None:
+    """List the networks that come with restore."""
+    from restore.nets.files import model_names, read_card
+    from restore.resources import models_dir
+
+    table = Table("name", "network", "scale", "plane", "trained on", "gain over Lanczos")
+    found = [read_card(models_dir() / f"{name}.toml") for name in model_names()]
+    for card in found:
+        table.add_row(
+            card.name,
+            f"{card.architecture} {card.channels}x{card.blocks}",
+            f"x{card.scale}",
+            card.plane,
+            escape(card.data),
+            escape(_scores(card)),
+        )
+    out.print(table if found else "no models are installed")
+
+
+def doctor() -> None:
+    """Show what this machine has, what is missing, and what to do about it."""
+    from restore.doctor import diagnose
+
+    marks = {"ok": "[green]ok[/]", "slow": "[yellow]slow[/]", "missing": "[red]missing[/]"}
+    table = Table("", "what", "found", "what to do", box=None)
+    findings = diagnose()
+    for item in findings:
+        table.add_row(
+            marks.get(item.state, item.state),
+            escape(item.what),
+            escape(item.detail),
+            escape(item.advice),
+        )
+    out.print(table)
+    if any(item.state == "missing" for item in findings):
+        raise typer.Exit(1)
+
+
+def sample(
+    output: Annotated[Path, typer.Argument(help="The RealMedia file to make, such as sample.rm.")],
+    seconds: Annotated[float, typer.Option(min=0.5, max=600)] = 4.0,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Make a short, damaged black-and-white film clip to try restore on."""
+    from restore.sample import build_sample
+
+    build_sample(output, seconds, seed)
+    out.print(f"wrote {output}", markup=False)
+
+
+def _scores(card: Any) -> str:
+    return ", ".join(f"{name} {value:+.2f} dB" for name, value in card.scores.items()) or "-"

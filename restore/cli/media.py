@@ -1,0 +1,188 @@
+"""Commands on a user's videos: run, check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, err, out
+from restore.errors import PipelineFileError, RestoreError
+
+
+def run(
+    pipeline: PipelineArg,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="The video to restore, or a folder of images; several are joined.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(help="The file to make: .mkv, .mp4, .mov, .webm, .avi or .ts.")
+    ],
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
+    set_: SetOpt = None,
+    device: DeviceOpt = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a damaged INPUT instead of repairing it.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write a record of all that was found and done."
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Restore INPUT into OUTPUT. Several INPUTs are joined in the order given.
+
+    An interrupted run leaves its finished segments in OUTPUT.parts; the same command resumes it and gives
+    the same file, byte for byte.
+    """
+    from restore.io.formats import conversions
+    from restore.pipeline import find_pipeline, read_pipeline
+    from restore.progress import Display, closing_table
+    from restore.run.job import Job, prepare
+    from restore.run.local import run as run_locally
+
+    spec = read_pipeline(find_pipeline(pipeline), set_ or [])
+    job = Job(
+        spec,
+        inputs[0],
+        output,
+        device,
+        _time(start, "--start"),
+        _time(end, "--end"),
+        overwrite,
+        threads,
+        more=tuple(inputs[1:]),
+        strict=strict,
+        report=report,
+    )
+    prepared = prepare(job)
+    display = Display(out, verbose)
+    for note in prepared.source.notes:
+        display.detail(note)
+    out.print(_stream_table(prepared.streams, prepared.source, spec.output.codec, prepared.output))
+    for line in conversions(spec.output, prepared.formats[-1], prepared.output):
+        display.note(line)
+    if not spec.stages:
+        display.note(f"{spec.name} has no stages: the picture is only encoded again")
+    try:
+        with display:
+            summary = run_locally(prepared, display)
+    except KeyboardInterrupt:
+        err.print(
+            f"interrupted; finished segments are kept in {output}.parts, the same command resumes",
+            markup=False,
+        )
+        raise typer.Exit(130) from None
+    closing_table(out, summary, verbose)
+
+
+def check(
+    pipeline: PipelineArg,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[INPUT]...", help="A video to check it against.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Judge the streams for this file name.")
+    ] = None,
+    set_: SetOpt = None,
+) -> None:
+    """Show every problem of a pipeline file, and what it would make of INPUT. Renders nothing."""
+    from restore.io.encode import check_output, encoded_format
+    from restore.io.formats import conversions
+    from restore.io.join import open_source
+    from restore.io.output import CONTAINERS, fitted_to
+    from restore.io.streams import plan_streams
+    from restore.pipeline import find_pipeline, read_pipeline
+    from restore.progress import seconds_text
+
+    path = find_pipeline(pipeline)
+    spec = read_pipeline(path, set_ or [])
+    for entry in spec.stages:
+        entry.build().assets()
+    out.print(f"{path}: {len(spec.stages)} stages, no problems", markup=False)
+    if not inputs:
+        return
+    target = output or Path("out.mkv")
+    spec = replace(spec, output=fitted_to(spec.output, CONTAINERS.get(target.suffix.lower())))
+    source = open_source(inputs, spec.input)
+    formats = spec.formats(source.video.format)
+    final, processed = spec.result(formats[-1]), bool(spec.stages)
+    problems = check_output(spec.output, final, target, processed)
+    if problems:
+        raise PipelineFileError([f"{path.name}: [output]: {p}" for p in problems])
+    result = encoded_format(spec.output, final, processed)
+    for note in source.notes:
+        out.print(f"note: {note}", markup=False)
+    table = Table("step", "picture", "samples", title=None)
+    table.add_row(f"{source.video.codec} in {source.container}", *_format_cells(formats[0]))
+    for entry, fmt in zip(spec.stages, formats[1:], strict=True):
+        table.add_row(entry.kind, *_format_cells(fmt))
+    table.add_row(spec.output.codec, *_format_cells(result))
+    out.print(table)
+    for line in conversions(spec.output, formats[-1], result):
+        out.print(f"note: {line}", markup=False)
+    container = target.suffix.removeprefix(".")
+    plan = plan_streams(source, container, spec.output.audio)
+    out.print(_stream_table(plan, source, spec.output.codec, result))
+    if source.video.header_duration and source.video.frame_rate:
+        rate = source.video.frame_rate * source.video.layout.scan.rate
+        frames = int(source.video.header_duration * rate)
+        out.print(
+            f"the header claims {seconds_text(source.video.header_duration)}, about {frames} frames; "
+            "the frames themselves decide",
+            markup=False,
+        )
+
+
+def _stream_table(plan: Any, source: Any, encoder: str, fmt: Any) -> Table:
+    """What becomes of every stream."""
+    table = Table("stream", "what it is", "becomes", "why")
+    for row in plan.table(source, encoder, fmt):
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _format_cells(fmt: Any) -> tuple[str, str]:
+    color, chroma = fmt.color, fmt.chroma.name if fmt.chroma else "grey"
+    aspect = fmt.sample_aspect
+    tags = f"{color.matrix.name} {'full' if color.full_range else 'limited'}"
+    return (
+        f"{fmt.width}x{fmt.height} SAR {aspect.numerator}:{aspect.denominator}",
+        f"{chroma} {fmt.depth} bit {tags}",
+    )
+
+
+def _time(text: str | None, option: str) -> Fraction | None:
+    """'83.5', '1:23.5' or '0:01:23.500' -> seconds. Raises RestoreError."""
+    if text is None:
+        return None
+    parts = text.split(":")
+    try:
+        if len(parts) > 3 or any(p.strip() != p or p.startswith("-") for p in parts):
+            raise ValueError
+        seconds = Fraction(0)
+        for part in parts:
+            seconds = seconds * 60 + Fraction(part)
+    except (ValueError, ZeroDivisionError):
+        raise RestoreError(
+            f"{option} {text}: expected seconds or [HH:]MM:SS[.mmm], such as 83.5 or 1:23.5"
+        ) from None
+    return seconds
