@@ -60,6 +60,8 @@ class Data(Options):
     """Share of sequences made from stills."""
     layer_share: Share = 0.3
     """Share of still sequences with a second still moving in front."""
+    steady_share: Share = 0.25
+    """Share of still sequences that stand still or pan by whole pixels, so that no interpolation softens the truth."""
     frames: Annotated[int, Field(ge=5, le=200)] = 24
     """Frames per encoded sequence."""
     size: Annotated[int, Field(ge=64, le=1024)] = 352

@@ -34,7 +34,7 @@ from restore.errors import TrainError
 from restore.train.codecs import Codes
 from restore.train.degrade import Pair, degrade
 from restore.train.plan import CATEGORIES, Category, draw
-from restore.train.recipe import Recipe
+from restore.train.recipe import Data, Recipe
 from restore.train.sources import Library, Source, find_sources
 
 FAILURES = 0.1
@@ -145,6 +145,8 @@ def _fingerprint(recipe: Recipe) -> str:
     if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in LATER_STEPS):
         for key in [k for k in tables["degrade"] if k.startswith(LATER_STEPS)]:
             del tables["degrade"][key]
+    if recipe.data.steady_share == Data.model_fields["steady_share"].default:
+        del tables["data"]["steady_share"]
     text = json.dumps(tables, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -111,15 +111,25 @@ class Library:
         shrink = float(rng.uniform(max(0.35, least), 1.0)) if rng.random() < 0.5 else 1.0
         still = _shrink(still, shrink)
         height, width = self._size((still.shape[0] - 32, still.shape[1] - 32))
-        frames = _camera(still, (height, width), self.data.frames, rng, speed=3.0)
+        frames = self._camera(still, (height, width), rng, speed=3.0)
         record = {"source": source.name, "shrink": round(shrink, 3)}
         if rng.random() < self.data.layer_share:
             front = stills[rng.integers(len(stills))]
-            layer = _camera(_read_still(front), (height, width), self.data.frames, rng, speed=2.0)
+            layer = self._camera(_read_still(front), (height, width), rng, speed=2.0)
             alpha = _oval(height, width, self.data.frames, rng)
             frames = frames * (1 - alpha) + layer * alpha
             record["layer"] = front.name
         return np.clip(frames, 0, 255, dtype=np.float32), record
+
+    def _camera(
+        self,
+        still: NDArray[np.float32],
+        size: tuple[int, int],
+        rng: np.random.Generator,
+        speed: float,
+    ) -> Frames:
+        steady = bool(rng.random() < self.data.steady_share)
+        return _camera(still, size, self.data.frames, rng, speed, steady=steady)
 
     def _size(self, available: tuple[int, ...]) -> tuple[int, int]:
         """Largest (height, width) in multiples of 32 that fits, with the longest side at most 2 * size."""
@@ -164,12 +174,13 @@ def _camera(
     count: int,
     rng: np.random.Generator,
     speed: float,
+    *,
+    steady: bool,
 ) -> Frames:
-    """Pan with acceleration, zoom, turn and a little shake. A quarter stand still or pan by whole pixels, where
-    no interpolation softens the truth."""
+    """Pan with acceleration, zoom, turn and a little shake; `steady`: only pans by whole pixels, which interpolate
+    nothing."""
     height, width = size
     free = np.array([still.shape[1] - width, still.shape[0] - height], float)
-    whole = rng.random() < 0.25
     velocity = rng.normal(0, speed / 2, 2) * (rng.random() < 0.85)
     t = np.arange(count)
     path = t[:, None] * velocity + 0.5 * t[:, None] ** 2 * rng.normal(0, 0.02, 2)
@@ -181,7 +192,7 @@ def _camera(
     path += start
     zoom = t * (rng.normal(0, 0.002) * (rng.random() < 0.5))
     turn = t * (rng.normal(0, 0.0015) * (rng.random() < 0.4))
-    if whole:
+    if steady:
         path, zoom, turn = np.rint(path), 0 * zoom, 0 * turn
     cx, cy = width / 2, height / 2
     frames = []
@@ -191,7 +202,7 @@ def _camera(
         matrix = np.array(
             [[c, -s, offset[0] + cx - c * cx + s * cy], [s, c, offset[1] + cy - s * cx - c * cy]]
         )
-        flags = (cv2.INTER_NEAREST if whole else cv2.INTER_LANCZOS4) | cv2.WARP_INVERSE_MAP
+        flags = (cv2.INTER_NEAREST if steady else cv2.INTER_LANCZOS4) | cv2.WARP_INVERSE_MAP
         frames.append(
             cv2.warpAffine(
                 still, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101
