@@ -8,8 +8,9 @@ x3, 1,517,571 at x4.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from restore.nets.blocks import STEPS, ResidualBlock
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Of R, G, B, as the authors subtract it."""
@@ -31,7 +32,7 @@ class EDSR(nn.Module):
         mean = DIV2K_MEAN if planes == 3 else (DIV2K_LUMA_MEAN,)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.head = nn.Conv2d(planes, channels, 3, padding=1)
-        self.body = nn.Sequential(*(_Block(channels) for _ in range(blocks)))
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.join = nn.Conv2d(channels, channels, 3, padding=1)
         self.up = nn.Sequential(*_upsampling(channels, scale))
         self.tail = nn.Conv2d(channels, planes, 3, padding=1)
@@ -43,24 +44,10 @@ class EDSR(nn.Module):
         return out
 
 
-class _Block(nn.Module):
-    """x + conv(ReLU(conv(x)))."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(F.relu(self.first(x)))
-        return out
-
-
 def _upsampling(channels: int, scale: int) -> list[nn.Module]:
     """One shuffle for x2 and x3, two of x2 for x4 (figure 3), none for x1."""
-    steps = {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]
     layers: list[nn.Module] = []
-    for step in steps:
+    for step in STEPS[scale]:
         layers += [
             nn.Conv2d(channels, step**2 * channels, 3, padding=1),
             nn.PixelShuffle(step),

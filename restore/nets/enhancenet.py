@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from restore.nets.blocks import STEPS, ResidualBlock
+
 
 class EnhanceNet(nn.Module):
     """1 or 3 -> channels, `blocks` residual blocks, (nearest x2, conv) per doubling, conv, channels -> 1 or 3.
@@ -25,9 +27,9 @@ class EnhanceNet(nn.Module):
             return nn.Conv2d(before, after, 3, padding=1)
 
         self.head = conv(planes, channels)
-        self.body = nn.Sequential(*(_Block(channels) for _ in range(blocks)))
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         up: list[nn.Module] = []
-        for step in {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]:
+        for step in STEPS[scale]:
             up += [nn.Upsample(scale_factor=step), conv(channels, channels), nn.ReLU()]
         self.up = nn.Sequential(*up)
         self.last = conv(channels, channels)
@@ -36,17 +38,4 @@ class EnhanceNet(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         x = self.up(self.body(torch.relu(self.head(picture))))
         out: Tensor = self.tail(torch.relu(self.last(x)))
-        return out
-
-
-class _Block(nn.Module):
-    """x + conv(ReLU(conv(x)))."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(torch.relu(self.first(x)))
         return out

@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from restore.nets.blocks import STEPS, NormalisedBlock
+
 
 class SRResNet(nn.Module):
     """k9n64 PReLU, `blocks` x (conv BN PReLU conv BN + skip), conv BN + long skip, (conv, shuffle, PReLU) per doubling, k9.
@@ -21,12 +23,12 @@ class SRResNet(nn.Module):
     def __init__(self, channels: int = 64, blocks: int = 16, scale: int = 2, planes: int = 1):
         super().__init__()
         self.head = nn.Sequential(nn.Conv2d(planes, channels, 9, padding=4), nn.PReLU())
-        self.body = nn.Sequential(*(_Block(channels) for _ in range(blocks)))
+        self.body = nn.Sequential(*(NormalisedBlock(channels, nn.PReLU()) for _ in range(blocks)))
         self.join = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)
         )
         up: list[nn.Module] = []
-        for step in {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]:
+        for step in STEPS[scale]:
             up += [
                 nn.Conv2d(channels, step**2 * channels, 3, padding=1),
                 nn.PixelShuffle(step),
@@ -39,22 +41,6 @@ class SRResNet(nn.Module):
         x = self.head(picture)
         x = x + self.join(self.body(x))
         out: Tensor = (self.tail(self.up(x)) + 1) / 2
-        return out
-
-
-class _Block(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-            nn.PReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.branch(x)
         return out
 
 

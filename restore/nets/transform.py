@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from restore.nets.blocks import NormalisedBlock
+
 
 class TransformNet(nn.Module):
     """k9n64, `blocks` residual blocks, (3x3, stride 1/2) per doubling, k9: for scales 1, 2 and 4.
@@ -23,7 +25,7 @@ class TransformNet(nn.Module):
         self.head = nn.Sequential(
             nn.Conv2d(planes, channels, 9, padding=4), nn.BatchNorm2d(channels), nn.ReLU()
         )
-        self.body = nn.Sequential(*(_Block(channels) for _ in range(blocks)))
+        self.body = nn.Sequential(*(NormalisedBlock(channels, nn.ReLU()) for _ in range(blocks)))
         up: list[nn.Module] = []
         for _ in range({1: 0, 2: 1, 4: 2}[scale]):
             up += [
@@ -37,21 +39,3 @@ class TransformNet(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         x = self.up(self.body(self.head(picture)))
         return (torch.tanh(self.tail(x)) + 1) / 2
-
-
-class _Block(nn.Module):
-    """x + BN(conv(ReLU(BN(conv(x)))))."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.branch(x)
-        return out
