@@ -32,12 +32,12 @@ Make = Callable[..., FrameBatch]
 
 @pytest.fixture
 def real() -> Callable[[str], Path]:
-    """real("rm/name.rm"): the sample, or the test is skipped."""
+    """real("rm/name.rm"): the file or folder of real material, or the test is skipped."""
 
     def find(name: str) -> Path:
         path = DATA / name
-        if not path.is_file():
-            pytest.skip(f"no real sample {name} in {DATA} (set RESTORE_DATA)")
+        if not path.exists():
+            pytest.skip(f"no real material {name} in {DATA} (set RESTORE_DATA)")
         return path
 
     return find

@@ -1,29 +1,12 @@
-"""Real test sets, which are no part of the repository, and a small one that is made here."""
+"""A small test set that is made here."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-DATA = Path(os.environ.get("RESTORE_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-
-
-@pytest.fixture
-def real() -> Callable[[str], Path]:
-    """A folder of real test material, or a skip that says what is missing."""
-
-    def find(name: str) -> Path:
-        path = DATA / name
-        if not path.exists():
-            pytest.skip(f"test material not present: {name}")
-        return path
-
-    return find
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,27 +14,26 @@ from restore import planes
 from restore.errors import ModelError
 from restore.nets.squeezenet import FIRES, TAPS, feature_distance, load_squeezenet
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-WEIGHTS = DATA / "weights" / "squeezenet1_1_imagenet_bsd.safetensors"
-needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"no {WEIGHTS.name} here")
+Real = Callable[[str], Path]
 
 
-@needs_weights
-def test_features_have_their_shapes_and_unit_length() -> None:
-    features = load_squeezenet(WEIGHTS)(torch.rand(2, 1, 64, 48))
+@pytest.fixture
+def weights(real: Real) -> Path:
+    return real("weights/squeezenet1_1_imagenet_bsd.safetensors")
+
+
+def test_features_have_their_shapes_and_unit_length(weights: Path) -> None:
+    features = load_squeezenet(weights)(torch.rand(2, 1, 64, 48))
     assert [f.shape[1] for f in features] == [FIRES[tap] for tap in TAPS]
     assert [tuple(f.shape[2:]) for f in features] == [(31, 23), (15, 11), (7, 5), (3, 2), (3, 2)]
     for part in features:
         assert (part.norm(dim=1) - 1).abs().max() < 1e-3
 
 
-@needs_weights
-def test_more_blur_is_further_away() -> None:
-    image = next((DATA / "images" / "Set5").glob("*.png"), None)
-    if image is None:
-        pytest.skip("no Set5 here")
+def test_more_blur_is_further_away(weights: Path, real: Real) -> None:
+    image = min(real("images/Set5").glob("*.png"))
     grey = torch.from_numpy(cv2.imread(str(image), 0)[:128, :128] / 255.0).float()[None, None]
-    net = load_squeezenet(WEIGHTS)
+    net = load_squeezenet(weights)
     distances = [
         feature_distance(net, planes.gaussian_blur(grey, sigma), grey).item()
         for sigma in (0.6, 1.2, 2.4)
@@ -56,9 +56,8 @@ def test_a_wrong_file_is_told(tmp_path: Path) -> None:
         load_squeezenet(path)
 
 
-@needs_weights
-def test_a_missing_layer_is_named(tmp_path: Path) -> None:
-    tensors = load_file(WEIGHTS)
+def test_a_missing_layer_is_named(weights: Path, tmp_path: Path) -> None:
+    tensors = load_file(weights)
     del tensors["fire9/expand3x3.bias"]
     save_file(tensors, tmp_path / "x.safetensors")
     with pytest.raises(ModelError, match=r"fire9/expand3x3.bias: expected .*, got none"):
