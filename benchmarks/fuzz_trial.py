@@ -156,7 +156,7 @@ def _exercise(
     if pipeline is not None:
         step("run")
         output = path.with_name(f"output.{target}")
-        job = Job(read_pipeline(pipeline), path, output, "cpu", threads=1)
+        job = Job(read_pipeline(pipeline), (path,), output, "cpu", threads=1)
         run(prepare(job), Listener())
         if not output.is_file():
             raise AssertionError("run succeeded without an output")

@@ -110,7 +110,7 @@ def convert(file: Path, before: oracle.File, container: str, folder: Path) -> Ro
         elif before.picture.times:
             row.faults.append(f"{row.verdict}, but it holds {len(before.picture.times)} frames")
         return row
-    marks = ("deinterlac", "telecin", "scan:", "crop", "rotat", "concealed")
+    marks = ("deinterlac", "telecin", "scan:", "crop", "rotat", "turned")
     row.notes = [s for s in done.text.splitlines() if any(m in s for m in marks)]
     judge(row, file, target, before, oracle.read(target), json.loads(record.read_text("utf-8")))
     return row

@@ -62,14 +62,13 @@ def run(
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
     job = Job(
         spec,
-        inputs[0],
+        tuple(inputs),
         output,
         device,
         _time(start, "--start"),
         _time(end, "--end"),
         overwrite,
         threads,
-        more=tuple(inputs[1:]),
         strict=strict,
         report=report,
     )

@@ -34,11 +34,9 @@ from restore.io.source import Source, Span
 from restore.io.streams import COVERS, StreamAction, StreamPlan, kept_metadata
 from restore.io.subtitles import add_subtitles, converted_subtitle
 from restore.io.tags import siting_name, stated_siting
-from restore.io.verify import VerifyReport, origin_of, verify
+from restore.io.verify import origin_of
 from restore.io.wma import add_wma, is_wma
 from restore.video import VideoFormat
-
-__all__ = ["VerifyReport", "join", "verify"]
 
 Timed = tuple[Fraction, int, "Packet[Any]"]
 """(seconds for interleaving, output stream number, packet ready to mux)."""

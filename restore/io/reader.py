@@ -179,6 +179,13 @@ def packets_of(
             return
 
 
+def frame_time(frame: av.AudioFrame) -> Fraction | None:
+    """Seconds on the stream's clock; None: the frame has no time."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return frame.pts * Fraction(frame.time_base)
+
+
 def begins_inside(packet: Packet[Any], span: Span, offset: Fraction = Fraction(0)) -> bool:
     """Whether a packet's time, `offset` seconds added, lies in `span`; one without a time does not."""
     stamp = packet.pts if packet.pts is not None else packet.dts

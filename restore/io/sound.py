@@ -22,7 +22,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from restore.io.parts import OpenPart, open_parts
-from restore.io.reader import Report
+from restore.io.reader import Report, frame_time
 from restore.io.source import Source, Span
 
 MAX_GAP = Fraction(40, 1000)
@@ -175,13 +175,13 @@ def timed_samples(
     # A broken header can make a packet look like another stream's: its sound is not taken.
     wanted = (f for f in frames if (f.sample_rate, f.layout.nb_channels) == (rate, channels))
     for frame, following in _with_next(wanted):
-        at = _time(frame)
+        at = frame_time(frame)
         if at is not None:
             if start is None:
                 start = at - Fraction(written, rate)
             gap = at - start - Fraction(written, rate)
             if gap > MAX_GAP and following is not None:
-                after = _time(following)
+                after = frame_time(following)
                 if after is not None:
                     gap = min(gap, after - start - Fraction(written + frame.samples, rate))
             room = MAX_SILENCE + Fraction(written - 2 * filled, rate)
@@ -194,12 +194,6 @@ def timed_samples(
         samples = to_samples(frame, count)
         written += len(samples)
         yield start, samples
-
-
-def _time(frame: av.AudioFrame) -> Fraction | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return frame.pts * Fraction(frame.time_base)
 
 
 def _with_next(

@@ -16,7 +16,7 @@ from av.stream import Stream
 
 from restore.io.containers import LEAD
 from restore.io.names import lost_names, name_stream
-from restore.io.reader import codec_name
+from restore.io.reader import codec_name, frame_time
 from restore.io.sound import SoundCount, to_samples
 from restore.io.sound_encode import SoundTarget, encode_samples, open_sound
 from restore.io.trial import TrialResult, copier, muxed, reason_of, second_stream
@@ -102,7 +102,7 @@ def try_converted_sound(
     wanted = [w for w in wanted if w.shape[1] == channels]
     if not wanted:
         return TrialResult("nothing in it can be decoded")
-    start = next((_time(f) for f in frames), None)
+    start = next((frame_time(f) for f in frames), None)
 
     def fill(out: OutputContainer) -> tuple[Stream, Iterator[Packet[Any]]]:
         added = cast(AudioStream, out.add_stream(target.encoder, rate=target.rate))
@@ -155,7 +155,7 @@ def _decode(stream: AudioStream, packets: Sequence[Packet[Any]]) -> Decoded:
         accepted = True
         for frame in frames:
             if not blocks:
-                start = _time(frame)
+                start = frame_time(frame)
             blocks.append(_sound(frame))
     same = [b for b in blocks if len(b) == len(blocks[0])]
     return (np.concatenate(same, axis=1), refused, start) if same else (None, 0, None)
@@ -166,12 +166,6 @@ def _frames(stream: AudioStream, packet: Packet[Any]) -> list[av.AudioFrame]:
         return stream.codec_context.decode(packet)
     except av.FFmpegError:
         return []
-
-
-def _time(frame: av.AudioFrame) -> Fraction | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return frame.pts * Fraction(frame.time_base)
 
 
 def _sound(frame: av.AudioFrame) -> Sound:

@@ -9,7 +9,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from restore.io.reader import packets_of
+from restore.io.reader import frame_time, packets_of
 
 SEARCHED_PACKETS = 400
 """Packets of sound in all that are looked at."""
@@ -34,6 +34,6 @@ def sound_starts(container: InputContainer, streams: Sequence[AudioStream]) -> d
         except av.FFmpegError:
             continue
         for frame in frames:
-            if isinstance(frame, av.AudioFrame) and frame.pts is not None and frame.time_base:
-                found.setdefault(index, frame.pts * Fraction(frame.time_base))
+            if isinstance(frame, av.AudioFrame) and (time := frame_time(frame)) is not None:
+                found.setdefault(index, time)
     return found

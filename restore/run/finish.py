@@ -13,9 +13,9 @@ from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.mux import join
 from restore.io.source import Span
 from restore.io.verify import VerifyReport, verify
+from restore.run.archive_log import restore_log
 from restore.run.job import Listener, Prepared
 from restore.run.journal import Journal, parts_dir
-from restore.run.record import restore_log
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def finish(
     job, spec, source = prepared.job, prepared.job.spec, prepared.source
     if not index.pts:
         raise InputError(
-            f"{job.input}: no frame could be decoded"
+            f"{job.inputs[0]}: no frame could be decoded"
             + (" in the time range asked for" if job.start or job.end else "")
             + "; is the file complete? 'restore check' shows what it claims to hold"
         )

@@ -30,7 +30,8 @@ class Job:
     """All that `restore run` was asked to do."""
 
     spec: PipelineSpec
-    input: Path
+    inputs: tuple[Path, ...]
+    """Joined in this order."""
     output: Path
     device: str = "auto"
     start: Fraction | None = None
@@ -39,16 +40,10 @@ class Job:
     overwrite: bool = False
     threads: int = 0
     """0: as many as there are processors."""
-    more: tuple[Path, ...] = ()
-    """Files that are joined to `input`, in this order."""
     strict: bool = False
     """Refuse a file with any fault instead of repairing it."""
     report: Path | None = None
     """Where the record of the run is written."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        return (self.input, *self.more)
 
 
 @dataclass(frozen=True)
@@ -125,6 +120,7 @@ class Listener:
 def prepare(job: Job) -> Prepared:
     """Everything that can be checked before the first frame; raises RestoreError, writes nothing."""
     _check_names(job)
+    device = find_device(job.device)
     spec = replace(
         job.spec, output=fitted_to(job.spec.output, CONTAINERS.get(job.output.suffix.lower()))
     )
@@ -140,7 +136,7 @@ def prepare(job: Job) -> Prepared:
     part = job.start is not None or job.end is not None
     streams = plan_streams(source, container, job.spec.output.audio, part)
     threads = job.threads or len(os.sched_getaffinity(0))
-    return Prepared(job, source, formats, output, streams, find_device(job.device), threads)
+    return Prepared(job, source, formats, output, streams, device, threads)
 
 
 def _check_names(job: Job) -> None:

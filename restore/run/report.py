@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -21,10 +20,11 @@ from restore.errors import OutputError
 from restore.index import Index
 from restore.io.decode import LIMIT, Event
 from restore.io.ffmpeg import capabilities
-from restore.io.mux import VerifyReport
 from restore.io.source import Source
 from restore.io.streams import StreamPlan
+from restore.io.verify import VerifyReport
 from restore.pipeline import PipelineSpec
+from restore.run.archive_log import described
 
 VERSION = 1
 """Of the format; it rises when a field changes its meaning or goes."""
@@ -101,7 +101,7 @@ def with_output(
     return {
         **document,
         "notes": list(notes),
-        "output": {"path": str(output), **_described(output)},
+        "output": {"path": str(output), **described(output)},
         "verification": {
             "frames": verified.frames,
             "pts_error_ms": float(verified.pts_error_ms),
@@ -130,7 +130,7 @@ def _input(source: Source) -> dict[str, Any]:
     known = asdict(source.video)
     known.pop("format")
     return {
-        "files": [{"path": str(file), **_described(file)} for file in files],
+        "files": [{"path": str(file), **described(file)} for file in files],
         "container": source.container,
         "metadata": source.metadata,
         "video": _plain({**known, **_format(source)}),
@@ -208,12 +208,6 @@ def _picture(index: Index) -> dict[str, Any]:
         "counts": dict(log.counts),
         "listed_at_most": LIMIT,
     }
-
-
-def _described(file: Path) -> dict[str, Any]:
-    with file.open("rb") as data:
-        digest = hashlib.file_digest(data, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
 
 
 def _ms(pts: int, base: Fraction) -> float:

@@ -23,8 +23,8 @@ from test_mux import Job, encoded
 
 from restore.io.containers import slot_duration
 from restore.io.encode import OutputOptions
-from restore.io.mux import verify
 from restore.io.streams import plan_streams
+from restore.io.verify import verify
 
 ASS = """[Script Info]
 ScriptType: v4.00+

@@ -25,10 +25,11 @@ from restore.color import Matrix
 from restore.errors import OutputError
 from restore.io.decode import decode
 from restore.io.encode import OutputOptions, SegmentEncoder, encoded_format
-from restore.io.mux import join, verify
+from restore.io.mux import join
 from restore.io.probe import InputOptions, Source, probe
 from restore.io.source import Span
 from restore.io.streams import StreamPlan, plan_streams
+from restore.io.verify import verify
 from restore.video import FrameBatch, VideoFormat
 
 

@@ -12,11 +12,12 @@ from media_clips import ffmpeg, ffmpeg_bytes, make_clip
 from restore.errors import OutputError
 from restore.io.decode import decode
 from restore.io.encode import SegmentEncoder, encoded_format
-from restore.io.mux import VerifyReport, join, verify
+from restore.io.mux import join
 from restore.io.output import OutputOptions
 from restore.io.probe import InputOptions, probe
 from restore.io.source import Span
 from restore.io.streams import plan_streams
+from restore.io.verify import VerifyReport, verify
 from restore.video import FrameBatch
 
 RATE = 44100

@@ -10,10 +10,10 @@ from media_clips import ffmpeg, ffmpeg_bytes, make_part, make_sounding_clip, str
 from test_mux import encoded
 
 from restore.io.join import open_source
-from restore.io.mux import verify
 from restore.io.output import OutputOptions
 from restore.io.probe import InputOptions
 from restore.io.streams import plan_streams
+from restore.io.verify import verify
 
 OPTIONS = OutputOptions(preset="ultrafast")
 

@@ -27,7 +27,7 @@ def run_empty(tmp_path: Path) -> Run:
         pipeline.write_text("")
         spec = read_pipeline(pipeline, settings)
         output = tmp_path / name
-        job = Job(spec, clip, output, threads=1)
+        job = Job(spec, (clip,), output, threads=1)
         local.run(prepare(job), Listener())
         return output
 

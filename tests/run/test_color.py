@@ -47,7 +47,7 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_colour_and_brightness_stay(film: Path, codec: str, tmp_path: Path) -> None:
     spec = read_pipeline(find_pipeline("bw_film_x2"), [f"output.codec={codec}"])
     output = tmp_path / "out.mkv"
-    local.run(prepare(Job(spec, film, output)), Listener())
+    local.run(prepare(Job(spec, (film,), output)), Listener())
     before, after = planes(film), planes(output, scale=2)
     if film.stem == "grey":
         assert all(bool((chroma == 128).all()) for chroma in (*before[1:], *after[1:]))

@@ -29,7 +29,7 @@ def job_of(folder: Path, kind: str, audio: str, *, stage: str = "") -> Job:
         for n, (sound, late) in enumerate(SHAPES)
     ]
     spec = read_pipeline(folder / "p.toml")
-    return Job(spec, parts[0], folder / "out.mkv", threads=1, more=tuple(parts[1:]))
+    return Job(spec, tuple(parts), folder / "out.mkv", threads=1)
 
 
 @pytest.mark.parametrize("audio", ["copy", "flac"])
@@ -81,7 +81,7 @@ def test_a_joined_run_that_broke_off_resumes_to_the_same_bytes(tmp_path: Path) -
         inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
         ffmpeg("-v", "error", *inputs, "-c:v", "mpeg4", "-c:a", "mp2", path)
     spec = read_pipeline(tmp_path / "p.toml")
-    job = Job(spec, parts[0], tmp_path / "out.mkv", threads=1, more=tuple(parts[1:]))
+    job = Job(spec, tuple(parts), tmp_path / "out.mkv", threads=1)
     whole = local.run(prepare(job), Listener())
     wanted = job.output.read_bytes()
     assert (whole.frames, whole.scenes) == (264, 3)
@@ -116,7 +116,7 @@ def test_a_folder_of_images_is_a_film(tmp_path: Path) -> None:
     picture = "testsrc2=size=64x48:rate=16:duration=1,format=gray"
     ffmpeg("-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "tiff", pattern)
     spec = read_pipeline(tmp_path / "p.toml")
-    job = Job(spec, pattern.parent, tmp_path / "out.mkv", threads=1)
+    job = Job(spec, (pattern.parent,), tmp_path / "out.mkv", threads=1)
     assert local.run(prepare(job), Listener()).frames == 16
     found = frame_times(job.output)
     assert all(abs(t - Fraction(n, 16)) <= MS for n, t in enumerate(found))
@@ -142,9 +142,9 @@ def test_sound_with_a_delay_is_not_copied_over_a_joint(
         inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
         ffmpeg("-v", "error", *inputs, "-c:v", "libx264", "-c:a", codec, path)
     spec = read_pipeline(tmp_path / "p.toml")
-    one = prepare(Job(spec, parts[0], tmp_path / "out.mkv"))
+    one = prepare(Job(spec, (parts[0],), tmp_path / "out.mkv"))
     assert [s.action for s in one.streams.streams] == ["copy"]
-    job = Job(spec, parts[0], tmp_path / "out.mkv", more=(parts[1],))
+    job = Job(spec, (parts[0], parts[1]), tmp_path / "out.mkv")
     both = prepare(job)
     (action,) = both.streams.streams
     assert action.action == "convert"

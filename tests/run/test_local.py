@@ -57,7 +57,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(clip: Path, tmp_path: Path) -> Job:
     (tmp_path / "p.toml").write_text(PIPELINE)
     spec = read_pipeline(tmp_path / "p.toml")
-    return Job(spec, clip, tmp_path / "out" / "out.mkv", threads=1)
+    return Job(spec, (clip,), tmp_path / "out" / "out.mkv", threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +149,7 @@ def test_a_killed_or_interrupted_run_resumes_to_the_same_bytes(
     wanted = finish(job)[1]
     job.output.unlink()
     command = [
-        *(sys.executable, "-m", "restore", "run", tmp_path / "p.toml", job.input, job.output),
+        *(sys.executable, "-m", "restore", "run", tmp_path / "p.toml", *job.inputs, job.output),
         "--threads=1",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -249,7 +249,7 @@ def with_input(job: Job, **settings: str) -> Job:
 def test_repeats_are_restored_once_and_keep_their_times(job: Job, held: Path) -> None:
     """A chain that looks at one frame at a time makes the same bytes either way."""
     single = replace(job.spec, stages=job.spec.stages[1:])
-    job = replace(job, input=held, spec=single)
+    job = replace(job, inputs=(held,), spec=single)
     summary, found, _ = finish(job)
     assert (summary.frames, summary.repeats) == (288, 193)  # testsrc2 itself stands still once
     job.output.unlink()
@@ -259,7 +259,7 @@ def test_repeats_are_restored_once_and_keep_their_times(job: Job, held: Path) ->
 
 
 def test_resume_among_repeats_gives_the_same_bytes(job: Job, held: Path) -> None:
-    job = replace(job, input=held)
+    job = replace(job, inputs=(held,))
     wanted = finish(job)[1]
     job.output.unlink()
     stop_after(job, 270)
@@ -281,7 +281,7 @@ def damaged(clip: Path) -> Path:
 
 
 def test_resume_among_damage_gives_the_same_bytes(job: Job, damaged: Path) -> None:
-    job = replace(job, input=damaged)
+    job = replace(job, inputs=(damaged,))
     summary, wanted, _ = finish(job)
     assert summary.damaged
     assert len(summary.repairs) >= len(summary.damaged)

@@ -178,7 +178,7 @@ def test_an_archive_that_was_interrupted_is_the_same(tmp_path: Path) -> None:
     for name, stop in (("whole", 10**6), ("cut", 70)):
         (tmp_path / name).mkdir()
         output = tmp_path / name / "out.mkv"
-        job = Job(spec, clip, output, threads=1)
+        job = Job(spec, (clip,), output, threads=1)
         try:
             local.run(prepare(job), _StopsAt(stop))
         except _StopError:
@@ -313,7 +313,7 @@ def test_what_cannot_be_written_is_refused_before_the_render(
 ) -> None:
     pipeline = tmp_path / "empty.toml"
     pipeline.write_text("")
-    job = Job(read_pipeline(pipeline, settings), clips["limited"], tmp_path / name)
+    job = Job(read_pipeline(pipeline, settings), (clips["limited"],), tmp_path / name)
     with pytest.raises(PipelineFileError, match=re.escape(message)):
         prepare(job)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.toml"]

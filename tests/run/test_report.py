@@ -53,7 +53,7 @@ def job(input: Path, folder: Path, **more: Any) -> Job:
         '[[stage]]\nkind = "upscale"\nmodel = "lanczos"\n[output]\npreset = "ultrafast"'
     )
     spec = read_pipeline(folder / "p.toml")
-    return Job(spec, input, folder / "out.mkv", threads=1, report=folder / "r.json", **more)
+    return Job(spec, (input,), folder / "out.mkv", threads=1, report=folder / "r.json", **more)
 
 
 def run(job: Job) -> Summary:

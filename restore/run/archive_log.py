@@ -31,7 +31,7 @@ def restore_log(
         "format": "restore log 1",
         "versions": {"restore": subject["version"], "libraries": capabilities()["PyAV"]},
         "input": {
-            "files": [_described(file) for part in source.parts for file in part.files],
+            "files": [_named(file) for part in source.parts for file in part.files],
             "time range": subject["time range"],
             "notes": source.notes,
         },
@@ -39,7 +39,7 @@ def restore_log(
             "name": spec.name,
             "settings": spec.document(),
         },
-        "weights": [_described(p) for entry in spec.stages for p in entry.build().assets()],
+        "weights": [_named(p) for entry in spec.stages for p in entry.build().assets()],
         "terms": terms,
         "streams": plan.lines(),
         "frames": {
@@ -52,7 +52,12 @@ def restore_log(
     return Attachment(NAME, "application/json", content)
 
 
-def _described(file: Path) -> dict[str, Any]:
+def described(file: Path) -> dict[str, Any]:
+    """Bytes and SHA-256 of a file."""
     with file.open("rb") as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
-    return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
+    return {"bytes": file.stat().st_size, "sha256": digest}
+
+
+def _named(file: Path) -> dict[str, Any]:
+    return {"name": file.name, **described(file)}
