@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restore.conceal import Repair
 from restore.grid import find_grid, measure_noise
 from restore.io.decode import DecodeLog, Event
+from restore.mending import Repair
 from restore.scenes import DELAY, CutMarker, SceneOptions
 from restore.video import BlockGrid, FrameBatch, FrameInfo, SceneFacts
 

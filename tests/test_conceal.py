@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from restore.conceal import REACH, Repair, conceal
+from restore.conceal import REACH, conceal
+from restore.mending import Repair
 from restore.video import Chroma, FrameBatch, FrameInfo, QuantMap, VideoFormat
 
 FORMAT = VideoFormat(96, 80, Chroma.C420, 8, Fraction(1, 1000))

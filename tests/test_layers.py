@@ -23,6 +23,7 @@ LAYERS = [
     {"conform"},
     {"grid", "deblocking", "duplicates", "motion", "scenes", "stage", "nets"},
     {"blending"},
+    {"mending"},
     {"io", "metrics", "stages", "conceal"},
     {"index", "windowing", "pipeline"},
     {"worker"},

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from restore.conceal import Repair
 from restore.errors import OutputError, PipelineFileError
 from restore.io.decode import DecodeLog
 from restore.io.encode import check_output, encoded_format
@@ -19,6 +18,7 @@ from restore.io.output import CONTAINERS, fitted_to
 from restore.io.source import Source
 from restore.io.streams import StreamPlan, plan_streams
 from restore.io.verify import VerifyReport
+from restore.mending import Repair
 from restore.pipeline import PipelineSpec
 from restore.run.report import check_report
 from restore.video import VideoFormat
