@@ -60,7 +60,9 @@ def degrade(
     seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other damage.")] = 0,
     category: Annotated[
         str | None,
-        typer.Option(help="Codecs: clean, near_clean, mpeg1, rv20 or other; by default drawn."),
+        typer.Option(
+            help="Codecs: clean, near_clean, mpeg1, rv20, other or jpeg; by default drawn."
+        ),
     ] = None,
     shrink: Annotated[
         float,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from restore.errors import EvaluateError
@@ -85,14 +84,6 @@ def pick_recipes(names: Sequence[str], still: bool, scale: int) -> list[str]:
             "--recipe bicubic: changes nothing at scale 1; take one with a codec, such as jpeg_10 or vcd"
         )
     return fitting
-
-
-def through_jpeg(codes: Codes, quality: int) -> tuple[Codes, float]:
-    """(each of (T, H, W) as a grey JPEG of `quality`, bits per pixel)."""
-    files = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for frame in codes]
-    decoded = np.array([cv2.imdecode(file, cv2.IMREAD_GRAYSCALE) for file in files], np.uint8)
-    bits = 8 * sum(file.size for file in files) / codes.size
-    return decoded, bits
 
 
 def through_codecs(

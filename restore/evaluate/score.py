@@ -17,7 +17,7 @@ from restore.color import ColorInfo, Matrix, Primaries, Transfer
 from restore.errors import EvaluateError
 from restore.evaluate.imresize import imresize, to_uint8
 from restore.evaluate.measures import Aids, Sight, as_grey, measure, pick_measures
-from restore.evaluate.recipes import RECIPES, pick_recipes, through_codecs, through_jpeg
+from restore.evaluate.recipes import RECIPES, pick_recipes, through_codecs
 from restore.evaluate.sets import TestSet, Truth, find_set, read_clip, read_image
 from restore.evaluate.subjects import (
     Input,
@@ -34,6 +34,7 @@ from restore.io.probe import InputOptions, probe
 from restore.metrics.fidelity import BORDER, psnr
 from restore.metrics.niqe import CleanModel, fit
 from restore.nets.squeezenet import load_squeezenet
+from restore.train.codecs import through_jpeg
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 from restore.worker import find_device
 
@@ -196,7 +197,8 @@ def _degrade(truth: Truth, still: bool, name: str, scale: int, folder: Path) -> 
     if scale > 1:
         small = np.stack([imresize(frame, Fraction(1, scale)) for frame in small])
     if recipe.jpeg is not None:
-        codes, bits = through_jpeg(to_uint8(small), recipe.jpeg)
+        codes, files = through_jpeg(to_uint8(small), recipe.jpeg)
+        bits = 8 * sum(map(len, files)) / codes.size
         return Case(_in_memory(codes.astype(np.float64), 8, truth.full_range), bits)
     # The literature gives images to the network unrounded; video comes in 8 bits.
     return Case(_in_memory(small, 16 if still else 8, truth.full_range))

@@ -1,4 +1,5 @@
-"""Real encodes and decodes, through the static FFmpeg that imageio-ffmpeg brings, driven by ffmpeg-python.
+"""Real encodes and decodes, through the static FFmpeg that imageio-ffmpeg brings, driven by ffmpeg-python; JPEG through
+the libjpeg in OpenCV, whose quality is the one that the literature means.
 
 Luma goes in and comes out as limited-range codes; chroma is neutral. Frames have no sound and 25 frames/s:
 what a codec does to a picture depends on bits per pixel, not on the clock.
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
@@ -44,6 +46,7 @@ class Step:
             "mpeg4": "avi",
             "libx264": "matroska",
             "ffv1": "matroska",
+            "jpeg": "mjpeg",
         }[self.codec]
 
     @property
@@ -99,6 +102,26 @@ def decode(path: Path, size: tuple[int, int]) -> Codes:
     """Every frame of a file of `size` (height, width), as (T, H, W) luma codes."""
     raw = _run(_as_luma(ffmpeg.input(str(path))), None, f"decoding {path.name}")
     return _luma(raw, size)
+
+
+def through_jpeg(grey: Codes, quality: int) -> tuple[Codes, list[bytes]]:
+    """(each of (T, H, W) as a grey JPEG of `quality` shows it, the files). Codes 0 (black) to 255 (white)."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    files = [cv2.imencode(".jpg", frame, settings)[1] for frame in grey]
+    shown = [cv2.imdecode(file, cv2.IMREAD_GRAYSCALE) for file in files]
+    return np.array(shown, np.uint8), [file.tobytes() for file in files]
+
+
+def jpeg(luma: Codes, step: Step) -> tuple[Codes, bytes, Generation]:
+    """Limited-range luma (T, H, W) as JPEGs: (decoded, the files one after another, the record). A JPEG holds the full
+    range, so codes are stretched before and rounded back after it."""
+    quality = int(step.options["quality"])
+    grey = np.clip(np.rint((luma.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+    shown, files = through_jpeg(grey, quality)
+    decoded = np.rint(shown * np.float32(219 / 255) + 16).astype(np.uint8)
+    stream = b"".join(files)
+    bits = 8 * len(stream) / luma.size
+    return decoded, stream, Generation("jpeg", ["-quality", str(quality)], len(stream), bits)
 
 
 def denoise(luma: Codes, strength: float) -> Codes:

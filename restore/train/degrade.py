@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import TrainError
-from restore.train.codecs import Codes, Generation, decode, denoise, encode
+from restore.train.codecs import Codes, Generation, decode, denoise, encode, jpeg
 from restore.train.plan import Plan
 from restore.train.recipe import Kernel
 from restore.train.sources import Frames
@@ -55,8 +55,12 @@ def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, fol
         source = denoise(source, plan.dnr)
     decoded, stream, generations = source, b"", list[dict[str, Any]]()
     for number, step in enumerate(plan.steps):
-        path = folder / f"generation{number}.{step.container}"
         given = _resize(decoded, _generation_size(source, plan, number))
+        if step.codec == "jpeg":
+            decoded, stream, generation = jpeg(given, step)
+            generations.append(_step_record(generation, given, decoded))
+            continue
+        path = folder / f"generation{number}.{step.container}"
         generation = encode(given, step, path)
         decoded = decode(path, (given.shape[1], given.shape[2]))
         if decoded.shape != given.shape:

@@ -72,7 +72,7 @@ def degrade_files(
         codecs = " -> ".join(step["codec"] for step in record["steps"]) or "no codec"
         progress(
             f"{record['degraded']}: {codecs}, {record['bits_per_pixel']:.3f} bits/pixel, "
-            f"{record['input_psnr']:.2f} dB; Lanczos reaches {record['lanczos_psnr']:.2f} dB of the truth"
+            f"{record['input_psnr']:.2f} dB; {recipe.network.base} reaches {record['lanczos_psnr']:.2f} dB of the truth"
         )
     return records
 

@@ -25,7 +25,7 @@ from restore.train.files import writing
 from restore.train.losses import Objective, objective
 from restore.train.networks import predict, ship
 from restore.train.processes import ALONE, Processes, choose_device, processes
-from restore.train.recipe import Optim, Recipe, read_recipe
+from restore.train.recipe import Degrade, Optim, Recipe, read_recipe
 from restore.train.report import write_report
 from restore.train.shards import Shards, make_shards, read_shards
 from restore.train.state import Look, State, load_checkpoint, save_checkpoint, start
@@ -121,7 +121,7 @@ def run(state: State, job: Run) -> None:
             )
         if state.iteration % 500 == 0:
             job.progress(
-                f"{state.iteration} it, {state.seconds / 60:.1f} min, {100 * done:.0f} %, patches {gain:+.3f} dB over Lanczos"
+                f"{state.iteration} it, {state.seconds / 60:.1f} min, {100 * done:.0f} %, patches {gain:+.3f} dB over {shape.base}"
             )
         is_due = state.iteration % optim.validate_every == 0
         if group.first and is_due:
@@ -161,7 +161,7 @@ def step(
     group: Processes = ALONE,
 ) -> tuple[Tensor, float]:
     """One update at schedule position `done` (0..1) from (B, 1, p, p) and (B, 1, s*p, s*p) nominal luma: the loss
-    (a tensor, so that nothing waits for the device) and the patches' gain over Lanczos in dB (0 on a GPU)."""
+    (a tensor, so that nothing waits for the device) and the patches' gain over the base in dB (0 on a GPU)."""
     optim, scale = recipe.optim, recipe.network.scale
     for setting in state.optimiser.param_groups:
         setting["lr"] = learning_rate(optim, state.iteration, done)
@@ -209,7 +209,9 @@ def look(state: State, job: Run) -> None:
     if optim.patience and state.best_look() is state.looks[-1]:
         state.best = {key: value.clone() for key, value in state.average.state_dict().items()}
     line = ", ".join(f"{key} {value:+.3f}" for key, value in scores.gains.items())
-    job.progress(f"{state.iteration} it: held-out gain over Lanczos, dB: {line}")
+    if scores.kept is not None:
+        line += f"; of input without damage {scores.kept:.1f} dB are left"
+    job.progress(f"{state.iteration} it: held-out gain over {job.recipe.network.base}, dB: {line}")
     if optim.snapshots and len(state.looks) % optim.snapshots == 0:
         card = _card(job, state.looks[-1])
         card = card.model_copy(update={"name": f"{card.name}-{state.iteration:07d}"})
@@ -243,7 +245,7 @@ def _card(job: Run, shown: Look) -> ModelCard:
         name=shape.name, architecture=shape.architecture, channels=shape.channels, blocks=shape.blocks, scale=shape.scale,
         plane="Y", parameters=1, sha256="0" * 64, data=_data_line(job.recipe, job.pairs), recipe=recipe,
         command=command, iterations=shown.iteration, licence="Apache-2.0", weak_at=shape.weak_at or "not stated",
-        scores=shown.scores.gains,
+        scores=shown.scores.on_card(),
     )  # fmt: skip
 
 
@@ -256,9 +258,14 @@ def _data_line(recipe: Recipe, pairs: Shards) -> str:
     )
     return (
         f"{len(pairs)} samples from {len(names)} sources ({stills} animated stills, {len(names) - stills} clips), "
-        + (
-            "reduced in size only: no codec"
-            if recipe.degrade.clean_share == 1
-            else "degraded by real MPEG-1, RealVideo and other encodes"
-        )
+        + _damage_line(recipe.degrade)
     )
+
+
+def _damage_line(chain: Degrade) -> str:
+    if chain.clean_share == 1:
+        return "reduced in size only: no codec"
+    if chain.jpeg_share == 1:
+        low, high = chain.jpeg_quality
+        return f"grey JPEG of quality {low:g} to {high:g}"
+    return "degraded by real MPEG-1, RealVideo and other encodes"

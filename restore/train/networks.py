@@ -48,8 +48,8 @@ def ship(net: nn.Module) -> nn.Module:
 def predict(
     net: nn.Module, shape: Network, low: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """(base, residual), both (B, 1, scale*h, scale*w) float32: the input resampled by Lanczos, and what is to be added
-    to it to have the network's result. `low` (B, 1, h, w) nominal luma; `net`, of the recipe's `shape`, runs in
+    """(base, residual), both (B, 1, scale*h, scale*w) float32: the input resampled by Lanczos (at scale 1 the input
+    itself), and what is to be added to it to have the network's result. `low` (B, 1, h, w) nominal luma; `net`, of the recipe's `shape`, runs in
     `dtype`."""
 
     def run(fed: Tensor) -> Tensor:
@@ -59,7 +59,9 @@ def predict(
             out: Tensor = net(image)
         return out.float()
 
-    base = planes.resample(low, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
+    base = low
+    if shape.scale > 1:
+        base = planes.resample(low, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
     if shape.architecture == "plain":
         return base, run(low)  # the residual itself: added and taken away again it would be rounded
     return base, architectures.enlarge(run, shape.architecture, shape.scale, low) - base

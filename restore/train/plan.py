@@ -10,9 +10,10 @@ import numpy as np
 from restore.train.codecs import VCD_BUFFER_BITS, Step
 from restore.train.recipe import Degrade, Kernel
 
-Category = Literal["clean", "near_clean", "mpeg1", "rv20", "other"]
-CATEGORIES: tuple[Category, ...] = ("clean", "near_clean", "mpeg1", "rv20", "other")
-"""clean: no codec; near_clean: one light encode; mpeg1: once; rv20: MPEG-1, then RV20; other: the rest."""
+Category = Literal["clean", "near_clean", "mpeg1", "rv20", "other", "jpeg"]
+CATEGORIES: tuple[Category, ...] = ("clean", "near_clean", "mpeg1", "rv20", "other", "jpeg")
+"""clean: no codec; near_clean: one light encode; mpeg1: once; rv20: MPEG-1, then RV20; jpeg: each frame on its own;
+other: the rest."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ class Plan:
     """Strength of hqdn3d (its luma_spatial) before the first encode; 0: none."""
     first_size: float = 1.0
     """Size of the first generation relative to the last one's; 1: no resize between them."""
+
+
+def validated(options: Degrade) -> tuple[Category, ...]:
+    """The categories that a validation set is spread over: all of video, whatever the shares, so that a network is also
+    known by what it never saw; JPEG where a recipe has it, alone where that is all it has."""
+    if options.jpeg_share == 0:
+        return CATEGORIES[:-1]
+    if options.jpeg_share < 1:
+        return CATEGORIES
+    return ("clean", "jpeg") if options.clean_share > 0 else ("jpeg",)
 
 
 def draw(options: Degrade, rng: np.random.Generator, category: Category | None = None) -> Plan:
@@ -77,7 +88,9 @@ def _draw_category(options: Degrade, rng: np.random.Generator) -> Category:
         return "clean"
     if u < options.clean_share + options.near_clean_share:
         return "near_clean"
-    u = rng.random()
+    u = rng.random() - options.jpeg_share
+    if u < 0:
+        return "jpeg"
     if u < options.second_share:
         codec = _pick(options.second_codecs, rng)
         return "rv20" if codec in ("rv20", "rv10") else "other"
@@ -92,6 +105,9 @@ def _draw_steps(options: Degrade, category: Category, rng: np.random.Generator) 
         case "near_clean":
             codec = _pick({"mpeg1video": 0.6, "rv20": 0.15, "mpeg4": 0.15, "x264": 0.1}, rng)
             return (_light(codec, rng),)
+        case "jpeg":
+            low, high = (int(bound) for bound in options.jpeg_quality)
+            return (Step("jpeg", {"quality": int(rng.integers(low, high + 1))}),)
         case "mpeg1":
             return (_mpeg1(options, rng),)
         case "rv20":

@@ -28,6 +28,12 @@ def _positive(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _quality(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < 1 or pair[1] > 100:
+        raise ValueError("[low, high] within 1 to 100")
+    return pair
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
 """[low, high], both ends possible."""
@@ -117,6 +123,10 @@ class Degrade(Options):
     """Of the rest: MPEG-1 decoded and encoded again (RealVideo and others)."""
     other_single_share: Share = 0.1
     """Of the rest: one generation of something else than MPEG-1."""
+    jpeg_share: Share = 0.0
+    """Of the rest: each frame a grey JPEG, as still images come."""
+    jpeg_quality: Annotated[Range, AfterValidator(_quality)] = (5, 40)
+    """libjpeg's, 1 to 100, uniform over its whole numbers."""
     mpeg1_kbps: Range = (400, 1500)
     """Log-uniform; a third of the MPEG-1 encodes use the VCD point, 1150 with its 40 KiB buffer."""
     mpeg1_quantizer: Range = (2, 12)
@@ -149,7 +159,7 @@ class Degrade(Options):
                 raise ValueError("positive weights in kernels and second_codecs")
         if (
             self.clean_share + self.near_clean_share > 1
-            or self.second_share + self.other_single_share > 1
+            or self.second_share + self.other_single_share + self.jpeg_share > 1
         ):
             raise ValueError("shares that add up to at most 1")
         return self
@@ -169,6 +179,11 @@ class Network(Options):
     """Weights to start from: a model's name or a path; None: from scratch."""
     weak_at: str = ""
     """For the card: what it is bad at."""
+
+    @property
+    def base(self) -> str:
+        """What the residual is added to and gains are measured over, in words."""
+        return "the input" if self.scale == 1 else "Lanczos"
 
 
 class Optim(Options):

@@ -51,9 +51,9 @@ def write_report(
     parts = [
         f"<h1>{title}</h1>",
         f"<p>{last.iteration} iterations in {last.seconds / 60:.1f} minutes of steps; {len(looks)} validations.</p>",
-        _table(looks),
-        _curves(looks),
-        "<h2>Held-out samples</h2><p>Input resampled by Lanczos, output, target; Y-PSNR against the target.</p>",
+        _table(looks, recipe.network.base),
+        _curves(looks, recipe.network.base),
+        f"<h2>Held-out samples</h2><p>{_input_words(recipe.network)}, output, target; Y-PSNR against the target.</p>",
         *triplets(net, held, recipe.network),
         "<h2>Weights</h2>",
         *(histogram(name, p.detach().float()) for name, p in net.named_parameters() if p.ndim > 1),
@@ -66,20 +66,24 @@ def write_report(
     write_whole(path, page.encode())
 
 
-def _table(looks: Sequence[Look]) -> str:
+def _input_words(shape: Network) -> str:
+    return "Input" if shape.scale == 1 else "Input resampled by Lanczos"
+
+
+def _table(looks: Sequence[Look], base: str) -> str:
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{value:+.3f}</td></tr>"
         for name, value in looks[-1].scores.gains.items()
     )
-    return f"<table><tr><th>last validation</th><th>gain over Lanczos, dB</th></tr>{rows}</table>"
+    return f"<table><tr><th>last validation</th><th>gain over {base}, dB</th></tr>{rows}</table>"
 
 
-def _curves(looks: Sequence[Look]) -> str:
+def _curves(looks: Sequence[Look], base: str) -> str:
     its = [float(look.iteration) for look in looks]
     loss = list(zip(its, [look.loss for look in looks], strict=True))
     reached = {
         "network": list(zip(its, [look.scores.psnr for look in looks], strict=True)),
-        "Lanczos": list(zip(its, [look.scores.lanczos for look in looks], strict=True)),
+        base: list(zip(its, [look.scores.lanczos for look in looks], strict=True)),
     }
     gains = {
         name: [(float(k.iteration), k.scores.gains.get(name, math.nan)) for k in looks]
@@ -89,7 +93,7 @@ def _curves(looks: Sequence[Look]) -> str:
         "<h2>Curves over iterations</h2>"
         + chart("loss (mean between validations)", {"training": loss})
         + chart("Y-PSNR of held-out samples, dB", reached)
-        + chart("gain over Lanczos, dB", gains)
+        + chart(f"gain over {base}, dB", gains)
     )
 
 
@@ -140,7 +144,7 @@ def triplets(net: nn.Module, held: Shards, shape: Network) -> list[str]:
         base, residual = predict(net, shape, low, torch.float32)
         up, out = base.cpu(), (base + residual).cpu()
         caption = (
-            f"{sequence['category']}, {sequence['source']}: Lanczos {psnr(up, truth):.2f} dB, "
+            f"{sequence['category']}, {sequence['source']}: {shape.base} {psnr(up, truth):.2f} dB, "
             f"network {psnr(out, truth):.2f} dB"
         )
         strip = np.hstack([_grey(up), _grey(out), _full_range(truth[0, 0].numpy())])

@@ -33,7 +33,7 @@ from torch import Tensor
 from restore.errors import TrainError
 from restore.train.codecs import Codes
 from restore.train.degrade import Pair, degrade
-from restore.train.plan import CATEGORIES, Category, draw
+from restore.train.plan import Category, draw, validated
 from restore.train.recipe import Data, Recipe
 from restore.train.sources import Library, Source, find_sources
 
@@ -41,9 +41,9 @@ FAILURES = 0.1
 """Share of sequences that may fail before the recipe or the codecs are to blame."""
 
 
-LATER_STEPS = ("duplicate", "dnr", "resize")
-"""Steps of the chain that came after the first shards. A recipe that uses none of them makes the pairs it made
-before, so it keeps the fingerprint it had."""
+LATER_STEPS = (("duplicate", "dnr", "resize"), ("jpeg",))
+"""Steps of the chain that came after the first shards, those that came together side by side. A recipe that uses none
+of them makes the pairs it made before, so it keeps the fingerprint it had."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,10 @@ def _check_same_recipe(recipe: Recipe, out: Path) -> None:
 def _fingerprint(recipe: Recipe) -> str:
     dumped = recipe.model_dump_json(include={"data": True, "degrade": True, "network": {"scale"}})
     tables = json.loads(dumped)
-    if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in LATER_STEPS):
-        for key in [k for k in tables["degrade"] if k.startswith(LATER_STEPS)]:
-            del tables["degrade"][key]
+    for steps in LATER_STEPS:
+        if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in steps):
+            for key in [k for k in tables["degrade"] if k.startswith(steps)]:
+                del tables["degrade"][key]
     if recipe.data.steady_share == Data.model_fields["steady_share"].default:
         del tables["data"]["steady_share"]
     text = json.dumps(tables, sort_keys=True)
@@ -157,7 +158,8 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
     data = recipe.data
     is_val = name.startswith("val")
     count = data.val_sequences if is_val else data.shard_sequences
-    library = Library(data, out / "clips")
+    library = Library(data, out / "clips", recipe.network.scale)
+    categories = validated(recipe.degrade)
     lr: list[Codes] = []
     hr: list[Codes] = []
     samples: list[dict[str, Any]] = []
@@ -166,7 +168,7 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
     failed: list[str] = []
     for k in range(count):
         rng = np.random.default_rng([data.seed, recipe.degrade.seed, int(name[-3:]), k, is_val])
-        category: Category | None = CATEGORIES[k % len(CATEGORIES)] if is_val else None
+        category: Category | None = categories[k % len(categories)] if is_val else None
         try:
             frames, record = library.sequence(sources, rng)
             with tempfile.TemporaryDirectory() as folder:

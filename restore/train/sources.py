@@ -64,14 +64,16 @@ def find_sources(data: Data, root: Path) -> tuple[list[Source], list[Source]]:
 class Library:
     """Reads sources. Decoded clips are kept as files in `cache` and mapped, so that pieces cost nothing."""
 
-    def __init__(self, data: Data, cache: Path) -> None:
+    def __init__(self, data: Data, cache: Path, scale: int) -> None:
+        """`scale`: how much larger than the low resolution, in whose pixels `data` counts, sequences are."""
         self.data = data
         self.cache = cache
+        self.scale = scale
 
     def sequence(
         self, sources: list[Source], rng: np.random.Generator
     ) -> tuple[Frames, dict[str, Any]]:
-        """(frames (T, H, W) with H and W multiples of 32, the record of what was done)."""
+        """(frames (T, H, W) with H and W multiples of 16 * scale, the record of what was done)."""
         stills = [s for s in sources if s.still]
         clips = [s for s in sources if not s.still]
         if stills and (not clips or rng.random() < self.data.still_share):
@@ -87,8 +89,10 @@ class Library:
         )
         first = int(rng.integers(max(1, len(clip) - step * (count - 1))))
         frames: Codes = clip[first : first + step * (count - 1) + 1 : step]
-        least = (self.data.crop * 2 + 32) / min(clip.shape[1:])
-        shrink = float(rng.uniform(max(0.6, min(1.0, least)), 1.0)) if rng.random() < 0.4 else 1.0
+        least = self.scale * (self.data.crop + 16) / min(clip.shape[1:])
+        # The low resolution is never made of less than 0.3 of what there is.
+        least = min(1.0, max(0.3 * self.scale, least))
+        shrink = float(rng.uniform(least, 1.0)) if rng.random() < 0.4 else 1.0
         scaled = np.stack([_shrink(f.astype(np.float32), shrink) for f in frames])
         height, width = self._size(scaled.shape[1:])
         y = int(rng.integers(scaled.shape[1] - height + 1))
@@ -105,10 +109,11 @@ class Library:
         """A still under a moving camera; sometimes with an oval cut from a second still in front."""
         source = stills[rng.integers(len(stills))]
         still = _read_still(source)
-        room = 2 * self.data.crop + 96
+        room = self.scale * self.data.crop + 96
         least = min(1.0, room / min(still.shape))
         # Half of them whole, so that texture keeps the sharpness it has; half smaller, as a wider shot.
-        shrink = float(rng.uniform(max(0.35, least), 1.0)) if rng.random() < 0.5 else 1.0
+        least = min(1.0, max(0.175 * self.scale, least))
+        shrink = float(rng.uniform(least, 1.0)) if rng.random() < 0.5 else 1.0
         still = _shrink(still, shrink)
         height, width = self._size((still.shape[0] - 32, still.shape[1] - 32))
         frames = self._camera(still, (height, width), rng, speed=3.0)
@@ -132,12 +137,14 @@ class Library:
         return _camera(still, size, self.data.frames, rng, speed, steady=steady)
 
     def _size(self, available: tuple[int, ...]) -> tuple[int, int]:
-        """Largest (height, width) in multiples of 32 that fits, with the longest side at most 2 * size."""
-        height, width = (min(2 * self.data.size, n // 32 * 32) for n in available)
-        if min(height, width) < 2 * self.data.crop:
+        """Largest (height, width) in whole macroblocks of the low resolution that fits, with the longest side at most
+        scale * size."""
+        block = 16 * self.scale
+        height, width = (min(self.scale * self.data.size, n // block * block) for n in available)
+        if min(height, width) < self.scale * self.data.crop:
             raise TrainError(
                 f"[data]: crop: a source of {available[1]}x{available[0]} is too small for crops of "
-                f"{2 * self.data.crop}; lower crop or leave the file out"
+                f"{self.scale * self.data.crop}; lower crop or leave the file out"
             )
         return height, width
 

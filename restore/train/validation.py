@@ -19,22 +19,32 @@ VALIDATION_SAMPLES = 300
 BORDER = 8
 """High-resolution pixels left out of every score."""
 
+PERFECT = 99.0
+"""PSNR of equal pictures, dB."""
+
 
 @dataclass(frozen=True)
 class Scores:
     """What one validation found."""
 
     gains: dict[str, float]
-    """Gain over Lanczos in dB of Y-PSNR (8-bit limited-range codes): the mean per category, the mean of those, and the
-    worst single sample."""
+    """Gain over Lanczos (at scale 1 over the input) in dB of Y-PSNR (8-bit limited-range codes): the mean per category,
+    the mean of those, and the worst single sample. Samples that are right as they came are in `kept` only."""
     psnr: float
-    """Mean Y-PSNR of all samples, dB."""
+    """Mean Y-PSNR of the samples that gains are taken of, dB."""
     lanczos: float
     """The same of the resampled input."""
+    kept: float | None = None
+    """Mean Y-PSNR of what was made of input that equals its truth, dB, 99 where nothing changed; None: no such sample."""
 
     @property
     def mean(self) -> float:
         return self.gains["held-out mean"]
+
+    def on_card(self) -> dict[str, float]:
+        """As a model's card has them."""
+        kept = {} if self.kept is None else {"undamaged input, PSNR left": round(self.kept, 1)}
+        return self.gains | kept
 
 
 @torch.no_grad()
@@ -42,7 +52,7 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
     """Scores of `net` (the shipped form of the recipe's `shape`), in float32. Long validation sets are strided."""
     net = net.to(device)
     gains: dict[str, list[float]] = {category: [] for category in CATEGORIES}
-    reached, bases = [], []
+    reached, bases, kept = [], [], list[float]()
     stride = max(1, len(held) // VALIDATION_SAMPLES)
     number = 0
     for lr, hr, samples in zip(held.lr, held.hr, held.samples, strict=True):
@@ -52,13 +62,19 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
                 continue
             base, residual = predict(net, shape, middle(low).to(device), torch.float32)
             truth = high[None, None].to(device)
-            bases.append(psnr(base, truth))
-            reached.append(psnr(base + residual, truth))
+            result = psnr(base + residual, truth)
+            before = psnr(base, truth)
+            if before == PERFECT:
+                kept.append(result)
+                continue
+            bases.append(before)
+            reached.append(result)
             gains[sample["sequence"]["category"]].append(reached[-1] - bases[-1])
     found = {f"held-out {k}": round(float(np.mean(v)), 3) for k, v in gains.items() if v}
     found["held-out mean"] = round(float(np.mean(list(found.values()))), 3)
     found["held-out worst sample"] = round(min(min(v) for v in gains.values() if v), 3)
-    return Scores(found, float(np.mean(reached)), float(np.mean(bases)))
+    untouched = float(np.mean(kept)) if kept else None
+    return Scores(found, float(np.mean(reached)), float(np.mean(bases)), untouched)
 
 
 def middle(low: Tensor) -> Tensor:
@@ -68,8 +84,8 @@ def middle(low: Tensor) -> Tensor:
 
 
 def psnr(nominal: Tensor, truth: Tensor) -> float:
-    """Y-PSNR in dB of nominal luma against uint8 limited-range codes, border cropped; at most 99."""
+    """Y-PSNR in dB of nominal luma against uint8 limited-range codes, border cropped; at most PERFECT."""
     codes = planes.to_codes(nominal, 8, full_range=False, chroma=False).float()
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     mse = ((codes[inner] - truth[inner].float()) ** 2).mean().item()
-    return 99.0 if mse == 0 else 10 * math.log10(255**2 / mse)
+    return PERFECT if mse == 0 else 10 * math.log10(255**2 / mse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from clean import moving
@@ -12,7 +13,7 @@ from clean import moving
 from restore.errors import TrainError
 from restore.train.codecs import CIF_PIXELS, Step, decode, encode
 from restore.train.degrade import degrade, downscale, psnr
-from restore.train.plan import CATEGORIES, Plan, draw
+from restore.train.plan import CATEGORIES, Plan, draw, validated
 from restore.train.recipe import Degrade, Kernel
 
 KERNELS: list[Kernel] = [
@@ -167,3 +168,49 @@ def test_later_steps_are_drawn_when_asked_for_and_change_nothing_else() -> None:
 def test_the_same_seed_draws_the_same() -> None:
     one, two = ([draw(Degrade(), np.random.default_rng(4)) for _ in range(3)] for _ in range(2))
     assert one == two
+
+
+def test_a_jpeg_recipe_draws_jpegs_of_every_quality() -> None:
+    options = Degrade(
+        clean_share=0, near_clean_share=0, second_share=0, other_single_share=0,
+        jpeg_share=1, jpeg_quality=(5, 8),
+    )  # fmt: skip
+    plans = [draw(options, np.random.default_rng(seed)) for seed in range(60)]
+    assert {p.category for p in plans} == {"jpeg"}
+    assert all(step.codec == "jpeg" for plan in plans for step in plan.steps)
+    assert sorted({p.steps[0].options["quality"] for p in plans}) == [5, 6, 7, 8]
+    assert validated(options) == ("jpeg",)
+
+
+def test_validation_is_spread_over_what_a_recipe_is_about() -> None:
+    assert validated(Degrade(clean_share=1, near_clean_share=0)) == CATEGORIES[:-1]
+    assert validated(Degrade(jpeg_share=0.3)) == CATEGORIES
+    assert validated(Degrade(second_share=0, other_single_share=0, jpeg_share=1)) == (
+        "clean",
+        "jpeg",
+    )
+
+
+def test_a_share_of_jpegs_leaves_the_rest_in_proportion() -> None:
+    options = Degrade(clean_share=0, near_clean_share=0, second_share=0.4, jpeg_share=0.3)
+    rng = np.random.default_rng(0)
+    found = [draw(options, rng).category for _ in range(600)]
+    assert found.count("jpeg") / 600 == pytest.approx(0.3, abs=0.05)
+    assert found.count("mpeg1") / 600 == pytest.approx(0.2, abs=0.05)
+
+
+def test_frames_become_jpegs_of_the_full_range(tmp_path: Path) -> None:
+    """The file is the one that libjpeg makes of the stretched picture: what still images are scored on."""
+    clean = moving(5, 64, 64).astype(np.float32)
+    plan = Plan("jpeg", "bicubic", (Step("jpeg", {"quality": 10}),))
+    pair = degrade(clean, plan, 1, np.random.default_rng(0), tmp_path)
+    grey = np.clip(np.rint((clean[2] - 16) * 255 / 219), 0, 255).astype(np.uint8)
+    _, file = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 10])
+    assert file.tobytes() in pair.stream
+    shown = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+    assert np.abs(pair.decoded[2] - (16 + shown * (219 / 255))).max() <= 0.5 + 1e-4
+    assert pair.suffix == ".mjpeg"
+    (record,) = pair.record["steps"]
+    assert record["argv"] == ["-quality", "10"]
+    assert record["bytes"] == len(pair.stream)
+    np.testing.assert_array_equal(pair.truth, clean.astype(np.uint8))

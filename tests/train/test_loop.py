@@ -12,12 +12,13 @@ from clean import RECIPE, backbone, pool
 from restore import planes
 from restore.errors import TrainError
 from restore.nets.files import load_model
+from restore.nets.plain import PlainSR
 from restore.train import loop
 from restore.train.loop import learning_rate, train
 from restore.train.losses import objective
 from restore.train.recipe import Optim, read_recipe
 from restore.train.shards import make_shards, read_shards
-from restore.train.validation import Scores
+from restore.train.validation import Scores, validate
 
 
 @pytest.fixture(scope="module")
@@ -369,3 +370,46 @@ def test_the_schedule_warms_up_and_ends_near_zero() -> None:
     assert learning_rate(optim, 100, 0.0) == pytest.approx(1e-3)
     assert learning_rate(optim, 5000, 0.5) == pytest.approx(0.5e-3, rel=0.01)
     assert learning_rate(optim, 9999, 1.0) == pytest.approx(1e-6)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, recipe and pairs of the same size, mostly damaged."""
+    root = tmp_path_factory.mktemp("deblock")
+    chain = (
+        "[degrade]\nblur_share = 0\nsharpen_share = 0\ngrain_share = 0\nkernels = { bicubic = 1 }\n"
+    )
+    path = pool(root, RECIPE.replace("blocks = 1", "blocks = 1\nscale = 1") + chain)
+    make_shards(read_recipe(path), root, root / "shards", workers=1)
+    return root
+
+
+def test_a_network_that_does_not_enlarge_is_measured_over_its_input(
+    small: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    folder = work(small, tmp_path / "w")
+    card = train(small / "tiny.toml", tmp_path, work_dir=folder, progress=said.append)
+    assert card.scale == 1
+    assert "held-out clean" not in card.scores, "no gain over what is right already"
+    assert 30 < card.scores["undamaged input, PSNR left"] <= 99
+    assert {"held-out mpeg1", "held-out rv20"} <= set(card.scores)
+    assert any("held-out gain over the input, dB: " in line for line in said)
+    assert any(line.endswith("dB are left") for line in said)
+    page = (folder / "report.html").read_text()
+    assert "gain over the input, dB" in page
+    assert "Lanczos" not in page.split("<h2>Recipe</h2>")[0]
+    # It starts from the input, not from something else.
+    assert abs(card.scores["held-out mpeg1"]) < 3
+
+
+def test_a_residual_of_nothing_is_the_input(small: Path) -> None:
+    held = read_shards(small / "shards", "val")
+    shape = read_recipe(small / "tiny.toml").network
+    net = PlainSR(4, 1, 1)
+    with torch.no_grad():
+        net.tail.weight.zero_()
+    scores = validate(net, held, shape, torch.device("cpu"))
+    assert set(scores.gains.values()) == {0.0}
+    assert scores.kept == 99
+    assert scores.psnr == scores.lanczos < 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_shards_of_older_versions_stay_valid(text: str, fingerprint: str, tmp_pa
     recipe = read_recipe(path)
     (tmp_path / "val-000.json").write_text(json.dumps({"recipe": fingerprint}))
     _check_same_recipe(recipe, tmp_path)
-    for step in LATER_STEPS:
+    for step in itertools.chain(*LATER_STEPS):
         degrade = recipe.degrade.model_copy(update={f"{step}_share": 0.5})
         with pytest.raises(TrainError, match=r"holds shards of another \[data\] or \[degrade\]"):
             _check_same_recipe(recipe.model_copy(update={"degrade": degrade}), tmp_path)
@@ -146,7 +147,7 @@ def test_missing_folders_and_useless_patterns_are_named(tmp_path: Path) -> None:
 def test_moving_stills_move_and_stay_sharp(made: Path, tmp_path: Path) -> None:
     recipe = read_recipe(made / "tiny.toml")
     stills = [s for s in find_sources(recipe.data, made)[0] if s.still]
-    library = Library(recipe.data, tmp_path)
+    library = Library(recipe.data, tmp_path, 2)
     moved = 0
     for seed in range(8):
         frames, record = library.sequence(stills, np.random.default_rng(seed))
@@ -165,7 +166,7 @@ def test_steady_stills_are_cut_out_untouched(made: Path, tmp_path: Path) -> None
     exact = {}
     for share in (0.0, 1.0):
         data = recipe.data.model_copy(update={"steady_share": share, "layer_share": 0.0})
-        library = Library(data, tmp_path)
+        library = Library(data, tmp_path, 2)
         exact[share] = 0
         for seed in range(8):
             frames, record = library.sequence(stills, np.random.default_rng(seed))
@@ -184,3 +185,24 @@ def test_the_index_is_plain_json(made: Path) -> None:
     assert index["failed"] == []
     assert {"frame", "y", "x", "sequence"} == set(index["samples"][0])
     assert torch.tensor([s["y"] % 16 for s in index["samples"]]).eq(0).all(), "macroblock grid"
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_other_scales_have_their_own_truth(scale: int, tmp_path: Path) -> None:
+    """At scale 1 truth and input are of one size, and a clip without codec is its own truth."""
+    text = RECIPE.replace("blocks = 1", f"blocks = 1\nscale = {scale}")
+    text += (
+        "[degrade]\nblur_share = 0\nsharpen_share = 0\ngrain_share = 0\nkernels = { bicubic = 1 }\n"
+    )
+    root = tmp_path / "data"
+    recipe = read_recipe(pool(root, text))
+    make_shards(recipe, root, root / "shards", workers=1)
+    held = read_shards(root / "shards", "val")
+    assert held.lr[0].shape[2:] == (32, 32)
+    assert held.hr[0].shape[1:] == (32 * scale, 32 * scale)
+    for low, high, sample in zip(held.lr[0], held.hr[0], held.samples[0], strict=True):
+        if scale == 1:
+            equal = torch.equal(low[2], high)
+            assert equal == (sample["sequence"]["category"] == "clean")
+        big = planes.resample(low[2:3, None].float(), (32 * scale, 32 * scale))[0, 0]
+        assert (big - high.float()).abs().mean() < 12
