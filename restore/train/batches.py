@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from restore import planes
+from restore.nets.architectures import ConditionName
 from restore.train.processes import ALONE, Processes
 from restore.train.recipe import Optim
 from restore.train.shards import Shards
@@ -19,13 +22,16 @@ def patches(
     scale: int,
     device: torch.device,
     group: Processes = ALONE,
+    condition: Sequence[ConditionName] = (),
 ) -> tuple[Tensor, Tensor]:
     """The batch of one iteration: nominal luma (B, 1, p, p) and (B, 1, s*p, s*p), flipped and transposed together;
-    of several processes each takes every n-th patch of the same batch."""
+    of several processes each takes every n-th patch of the same batch. With `condition`, its planes follow the luma,
+    (B, 1 + k, p, p), and `pairs` must hold the maps."""
     rng = np.random.default_rng([optim.seed, iteration])
+    masks = np.random.default_rng([optim.seed, iteration, 1])
     sizes = np.cumsum([len(part) for part in pairs.lr])
     p = optim.crop
-    lows, highs = [], []
+    lows, highs, told = [], [], []
     for number in rng.integers(sizes[-1], size=optim.batch):
         shard = int(np.searchsorted(sizes, number, side="right"))
         index = int(number - (sizes[shard - 1] if shard else 0))
@@ -36,17 +42,29 @@ def patches(
         turn = int(rng.integers(8))
         lows.append(_turned(low, turn))
         highs.append(_turned(high, turn))
+        if condition:
+            window = slice(y, y + p), slice(x, x + p)
+            known = pairs.maps[shard].planes(condition, index, window)
+            known[absent(len(condition), optim.condition_absent, masks)] = 0
+            told.append(_turned(known, turn))
     mine = slice(group.rank, None, group.count)
-    return tuple(  # type: ignore[return-value]
+    low, high = (
         planes.to_nominal(
             torch.stack(part[mine])[:, None].to(device), 8, full_range=False, chroma=False
         )
         for part in (lows, highs)
     )
+    return (torch.cat([low, torch.stack(told[mine]).to(device)], 1) if condition else low), high
+
+
+def absent(count: int, share: float, rng: np.random.Generator) -> list[int]:
+    """Which of `count` planes are unknown: none, or, in a `share` of all draws, any of the sets of them, all alike."""
+    drawn = int(rng.integers(1, 1 << count)) if rng.random() < share else 0
+    return [k for k in range(count) if drawn >> k & 1]
 
 
 def _turned(plane: Tensor, turn: int) -> Tensor:
-    """One of the eight symmetries of the square."""
+    """One of the eight symmetries of the square, in the last two dimensions."""
     if turn & 1:
         plane = plane.flip(-1)
     if turn & 2:

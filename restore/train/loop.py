@@ -23,6 +23,7 @@ from restore.nets.files import ModelCard, save_model
 from restore.train.batches import patches
 from restore.train.files import writing
 from restore.train.losses import Objective, objective
+from restore.train.maps import add_maps
 from restore.train.networks import predict, ship
 from restore.train.processes import ALONE, Processes, choose_device, processes
 from restore.train.recipe import Degrade, Optim, Recipe, read_recipe
@@ -83,7 +84,10 @@ def train(
             group.once(
                 lambda: make_shards(recipe, root, shards, minutes=shard_minutes, progress=say)
             )
-        pairs, held = read_shards(shards, "train"), read_shards(shards, "val")
+        conditioned = bool(recipe.network.condition)
+        if conditioned:
+            group.once(lambda: add_maps(shards, say))
+        pairs, held = (read_shards(shards, kind, maps=conditioned) for kind in ("train", "val"))
         say(f"{len(pairs)} training samples, {len(held)} held out; {place}, {precision(place)}")
         job = Run(
             recipe, recipe_path.name, pairs, held, objective(recipe, place), work, minutes, say, group
@@ -109,7 +113,9 @@ def run(state: State, job: Run) -> None:
             done = group.agree(done)
         if done >= 1:
             break
-        low, high = patches(job.pairs, optim, state.iteration, shape.scale, device, group)
+        low, high = patches(
+            job.pairs, optim, state.iteration, shape.scale, device, group, shape.condition
+        )
         loss, db = step(state, low, high, job.recipe, job.objective, done, group)
         state.iteration += 1
         state.loss_sum += loss
@@ -160,8 +166,8 @@ def step(
     done: float,
     group: Processes = ALONE,
 ) -> tuple[Tensor, float]:
-    """One update at schedule position `done` (0..1) from (B, 1, p, p) and (B, 1, s*p, s*p) nominal luma: the loss
-    (a tensor, so that nothing waits for the device) and the patches' gain over the base in dB (0 on a GPU)."""
+    """One update at schedule position `done` (0..1) from (B, 1 + k, p, p) and (B, 1, s*p, s*p), as `patches` gives them:
+    the loss (a tensor, so that nothing waits for the device) and the patches' gain over the base in dB (0 on a GPU)."""
     optim, scale = recipe.optim, recipe.network.scale
     for setting in state.optimiser.param_groups:
         setting["lr"] = learning_rate(optim, state.iteration, done)
@@ -243,7 +249,7 @@ def _card(job: Run, shown: Look) -> ModelCard:
     command = f"restore train {recipe}" + (f" --minutes {job.minutes:g}" if job.minutes else "")
     return ModelCard(
         name=shape.name, architecture=shape.architecture, channels=shape.channels, blocks=shape.blocks, scale=shape.scale,
-        plane="Y", parameters=1, sha256="0" * 64, data=_data_line(job.recipe, job.pairs), recipe=recipe,
+        plane="Y", condition=shape.condition, parameters=1, sha256="0" * 64, data=_data_line(job.recipe, job.pairs), recipe=recipe,
         command=command, iterations=shown.iteration, licence="Apache-2.0", weak_at=shape.weak_at or "not stated",
         scores=shown.scores.on_card(),
     )  # fmt: skip

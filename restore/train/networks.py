@@ -11,33 +11,48 @@ from restore import planes
 from restore.errors import ModelError, TrainError
 from restore.nets import architectures
 from restore.nets.files import load_model
+from restore.nets.grow import grow
 from restore.nets.plain import PlainSR, RepPlainSR
 from restore.train.recipe import Network
 
 
 def build(shape: Network, *, init: bool = True) -> nn.Module:
-    """Fresh weights in their training form, or those that `init` in the recipe names. Draws from torch's generator.
-    TrainError if the architecture has no such shape, or the weights another."""
+    """Fresh weights in their training form, or those that `init` in the recipe names, grown if need be. Draws from
+    torch's generator. TrainError if the architecture has no such shape, or the weights cannot become it."""
     try:
         net = architectures.build(
-            shape.architecture, shape.channels, shape.blocks, shape.scale, training=True
-        )
+            shape.architecture, shape.channels, shape.blocks, shape.scale,
+            condition=shape.condition, training=True,
+        )  # fmt: skip
     except ModelError as error:
         raise TrainError(f"[network]: {error}") from None
     if init and shape.init is not None:
-        start, card = load_model(shape.init)
-        keys = ("architecture", "channels", "blocks", "scale")
-        wanted, got = ([getattr(x, key) for key in keys] for x in (shape, card))
-        if wanted != got or card.plane != "Y" or card.condition:
-            raise TrainError(
-                f"[network]: init: expected {shape.architecture} {shape.channels} x {shape.blocks}, x{shape.scale}, luma, "
-                f"got {card.name}: {card.architecture} {card.channels} x {card.blocks}, x{card.scale}, {card.plane}"
-            )
-        if isinstance(net, RepPlainSR) and isinstance(start, PlainSR):
-            net.unfold(start)
-        else:
-            net.load_state_dict(start.state_dict())
+        _start_from(net, shape, shape.init)
     return net
+
+
+def _start_from(net: nn.Module, shape: Network, init: str) -> None:
+    """Fills `net` with the weights that `init` names."""
+    start, card = load_model(init)
+    keys = ("architecture", "scale")
+    fits = [getattr(shape, key) for key in keys] == [getattr(card, key) for key in keys]
+    is_plain = isinstance(net, RepPlainSR) and isinstance(start, PlainSR)
+    if not is_plain:
+        fits = fits and (shape.channels, shape.blocks) == (card.channels, card.blocks)
+    if not fits or card.plane != "Y":
+        most = "at most " if is_plain else ""
+        raise TrainError(
+            f"[network]: init: expected {shape.architecture} {most}{shape.channels} x {shape.blocks}, x{shape.scale}, "
+            f"luma, got {card.name}: {card.architecture} {card.channels} x {card.blocks}, x{card.scale}, {card.plane}"
+        )
+    if not (isinstance(net, RepPlainSR) and isinstance(start, PlainSR)):
+        net.load_state_dict(start.state_dict())
+        return
+    try:
+        grown = grow(start, shape.channels, shape.blocks, card.condition, shape.condition)
+    except ModelError as error:
+        raise TrainError(f"[network]: init: {card.name}: {error}") from None
+    net.unfold(grown)
 
 
 def ship(net: nn.Module) -> nn.Module:
@@ -49,8 +64,8 @@ def predict(
     net: nn.Module, shape: Network, low: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """(base, residual), both (B, 1, scale*h, scale*w) float32: the input resampled by Lanczos (at scale 1 the input
-    itself), and what is to be added to it to have the network's result. `low` (B, 1, h, w) nominal luma; `net`, of the recipe's `shape`, runs in
-    `dtype`."""
+    itself), and what is to be added to it to have the network's result. `low` (B, 1 + k, h, w): nominal luma, then the
+    planes of the k conditions of the recipe's `shape`; `net`, of that shape, runs in `dtype`."""
 
     def run(fed: Tensor) -> Tensor:
         # Blocked or not, oneDNN and cuDNN want the channels together: 1.1x in float32, 5x in bf16.
@@ -59,9 +74,9 @@ def predict(
             out: Tensor = net(image)
         return out.float()
 
-    base = low
+    luma = base = low[:, :1]
     if shape.scale > 1:
-        base = planes.resample(low, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
+        base = planes.resample(luma, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
     if shape.architecture == "plain":
         return base, run(low)  # the residual itself: added and taken away again it would be rounded
-    return base, architectures.enlarge(run, shape.architecture, shape.scale, low) - base
+    return base, architectures.enlarge(run, shape.architecture, shape.scale, luma) - base

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from restore.errors import TrainError
-from restore.nets.architectures import ArchitectureName
+from restore.nets.architectures import ArchitectureName, ConditionName
 from restore.options import Options, check, hint
 
 
@@ -175,8 +175,11 @@ class Network(Options):
     channels: Annotated[int, Field(ge=4, le=256)] = 32
     blocks: Annotated[int, Field(ge=1, le=64)] = 8
     scale: Literal[1, 2, 3, 4] = 2
+    condition: list[ConditionName] = []
+    """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain only."""
     init: str | None = None
-    """Weights to start from: a model's name or a path; None: from scratch."""
+    """Weights to start from: a model's name or a path; None: from scratch. Of a plain network also smaller ones (fewer
+    channels, blocks, conditions): they are grown to the shape asked for and compute at first what they did."""
     weak_at: str = ""
     """For the card: what it is bad at."""
 
@@ -214,6 +217,8 @@ class Optim(Options):
     """Keep the weights of every this many-th validation, as models in the work folder's snapshots/; 0: none."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60
     """At most this much work is lost when the machine stops; 0: after every iteration."""
+    condition_absent: Share = 0.3
+    """Share of the patches for which some of the network's conditions, or all, are unknown: so that it does without."""
     seed: int = 3
 
 

@@ -140,7 +140,8 @@ def triplets(net: nn.Module, held: Shards, shape: Network) -> list[str]:
     figures = []
     for shard, index in chosen(held):
         sequence = held.samples[shard][index]["sequence"]
-        low, truth = middle(held.lr[shard][index]).to(device), held.hr[shard][index][None, None]
+        low = middle(held, shard, index, shape.condition).to(device)
+        truth = held.hr[shard][index][None, None]
         base, residual = predict(net, shape, low, torch.float32)
         up, out = base.cpu(), (base + residual).cpu()
         caption = (

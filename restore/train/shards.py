@@ -7,7 +7,8 @@ A shard is one safetensors file, uint8 throughout (N samples, C context frames, 
 and beside it <name>.json: {"recipe": hash, "samples": [...], "sequences": [...]}, where a sample names its
 sequence, middle frame and position, and a sequence its source, plan, encoder arguments, real bits per pixel, input
 PSNR and the (start, length) of its file within `stream`. So quantisers and motion vectors stay available to
-whoever can decode, and a temporal front can be put before the network later.
+whoever can decode, and a temporal front can be put before the network later. Quantisers and picture types of the
+samples lie beside it, in a sidecar (see train.maps).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from torch import Tensor
 from restore.errors import TrainError
 from restore.train.codecs import Codes
 from restore.train.degrade import Pair, degrade
+from restore.train.maps import Maps, make_maps, read_maps
 from restore.train.plan import Category, draw, validated
 from restore.train.recipe import Data, Recipe
 from restore.train.sources import Library, Source, find_sources
@@ -54,6 +56,8 @@ class Shards:
     hr: list[Tensor]
     samples: list[list[dict[str, Any]]]
     """Per shard, per sample: its record, with its sequence's record under 'sequence'."""
+    maps: list[Maps] = field(default_factory=list)
+    """Per shard; [] unless asked for."""
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.lr)
@@ -99,8 +103,9 @@ def make_shards(
             pending = _collect(pending, progress)
 
 
-def read_shards(folder: Path, kind: str) -> Shards:
-    """All shards of `kind` ('train' or 'val') in `folder`; TrainError if there are none or one is damaged."""
+def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
+    """All shards of `kind` ('train' or 'val') in `folder`, with their `maps` if wanted; TrainError if there are none or
+    one is damaged."""
     shards = Shards([], [], [])
     for path in sorted(folder.glob(f"{kind}-*.json")):
         try:
@@ -119,6 +124,8 @@ def read_shards(folder: Path, kind: str) -> Shards:
             raise TrainError(
                 f"{path}: damaged shard ({error}); delete it and make it again"
             ) from None
+        if maps:
+            shards.maps.append(read_maps(path, len(shards.lr[-1])))
     if not shards.lr:
         raise TrainError(f"{folder}: no {kind}-*.safetensors shards; make them first")
     return shards
@@ -200,6 +207,7 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
     }  # fmt: skip
     part.write_text(json.dumps(index), "utf-8")
     part.replace(path.with_suffix(".json"))  # last: its presence says that the shard is whole
+    make_maps(path.with_suffix(".json"))
     return f"{name}: {len(samples)} samples of {len(sequences)} sequences, {len(failed)} failed"
 
 

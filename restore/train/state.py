@@ -106,7 +106,7 @@ def load_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
         raise TrainError(
             f"{path}: damaged checkpoint ({error}); delete it to start again"
         ) from None
-    if content["network"] != _shape(recipe):
+    if {"condition": []} | content["network"] != _shape(recipe):
         raise TrainError(
             f"{path}: expected a checkpoint of {_shape(recipe)}, got {content['network']}; "
             "choose another work folder or start without resume"
@@ -125,4 +125,6 @@ def load_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
 
 
 def _shape(recipe: Recipe) -> dict[str, Any]:
-    return recipe.network.model_dump(include={"architecture", "channels", "blocks", "scale"})
+    return recipe.network.model_dump(
+        include={"architecture", "channels", "blocks", "scale", "condition"}
+    )

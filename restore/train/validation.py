@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore import planes
+from restore.nets.architectures import ConditionName
 from restore.train.networks import predict
 from restore.train.plan import CATEGORIES
 from restore.train.recipe import Network
@@ -49,19 +51,23 @@ class Scores:
 
 @torch.no_grad()
 def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device) -> Scores:
-    """Scores of `net` (the shipped form of the recipe's `shape`), in float32. Long validation sets are strided."""
+    """Scores of `net` (the shipped form of the recipe's `shape`), in float32. Long validation sets are strided. Where it
+    has conditions, 'held-out blind' is the mean without any."""
     net = net.to(device)
     gains: dict[str, list[float]] = {category: [] for category in CATEGORIES}
+    blind: dict[str, list[float]] = {category: [] for category in CATEGORIES}
     reached, bases, kept = [], [], list[float]()
     stride = max(1, len(held) // VALIDATION_SAMPLES)
     number = 0
-    for lr, hr, samples in zip(held.lr, held.hr, held.samples, strict=True):
-        for low, high, sample in zip(lr, hr, samples, strict=True):
+    for shard, samples in enumerate(held.samples):
+        for index, sample in enumerate(samples):
             number += 1
             if number % stride:
                 continue
-            base, residual = predict(net, shape, middle(low).to(device), torch.float32)
-            truth = high[None, None].to(device)
+            category = sample["sequence"]["category"]
+            low = middle(held, shard, index, shape.condition).to(device)
+            base, residual = predict(net, shape, low, torch.float32)
+            truth = held.hr[shard][index][None, None].to(device)
             result = psnr(base + residual, truth)
             before = psnr(base, truth)
             if before == PERFECT:
@@ -69,18 +75,32 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
                 continue
             bases.append(before)
             reached.append(result)
-            gains[sample["sequence"]["category"]].append(reached[-1] - bases[-1])
+            gains[category].append(reached[-1] - bases[-1])
+            if shape.condition:
+                low[:, 1:] = 0
+                base, residual = predict(net, shape, low, torch.float32)
+                blind[category].append(psnr(base + residual, truth) - bases[-1])
     found = {f"held-out {k}": round(float(np.mean(v)), 3) for k, v in gains.items() if v}
     found["held-out mean"] = round(float(np.mean(list(found.values()))), 3)
+    if shape.condition:
+        means = [float(np.mean(v)) for v in blind.values() if v]
+        found["held-out blind"] = round(float(np.mean(means)), 3)
     found["held-out worst sample"] = round(min(min(v) for v in gains.values() if v), 3)
     untouched = float(np.mean(kept)) if kept else None
     return Scores(found, float(np.mean(reached)), float(np.mean(bases)), untouched)
 
 
-def middle(low: Tensor) -> Tensor:
-    """The middle frame of a sample's codes (C, h, w) as nominal luma (1, 1, h, w)."""
-    frame = low[None, len(low) // 2 : len(low) // 2 + 1]
-    return planes.to_nominal(frame, 8, full_range=False, chroma=False)
+def middle(
+    pairs: Shards, shard: int, index: int, condition: Sequence[ConditionName] = ()
+) -> Tensor:
+    """The middle frame of a sample as nominal luma, (1, 1, h, w); the planes of `condition` follow it."""
+    codes = pairs.lr[shard][index]
+    frame = codes[None, len(codes) // 2 : len(codes) // 2 + 1]
+    luma = planes.to_nominal(frame, 8, full_range=False, chroma=False)
+    if not condition:
+        return luma
+    window = slice(0, luma.shape[-2]), slice(0, luma.shape[-1])
+    return torch.cat([luma, pairs.maps[shard].planes(condition, index, window)[None]], 1)
 
 
 def psnr(nominal: Tensor, truth: Tensor) -> float:

@@ -13,6 +13,7 @@ from restore import planes
 from restore.errors import TrainError
 from restore.nets.files import load_model
 from restore.nets.plain import PlainSR
+from restore.resources import models_dir
 from restore.train import loop
 from restore.train.loop import learning_rate, train
 from restore.train.losses import objective
@@ -251,10 +252,25 @@ def test_a_run_can_start_from_shipped_weights(root: Path, tmp_path: Path) -> Non
     x = torch.rand(1, 1, 12, 12)
     with torch.no_grad():
         assert (state.net(x) - net(x)).abs().max() < 1e-5
-    recipe.write_text(recipe.read_text().replace("channels = 4", "channels = 8"))
+    text = recipe.read_text()
+    larger = 'channels = 12\ncondition = ["quantiser"]'
+    recipe.write_text(text.replace("channels = 4", larger).replace("blocks = 1", "blocks = 3"))
+    state = loop.start(read_recipe(recipe), torch.device("cpu"))
+    with torch.no_grad():
+        assert (state.net(torch.cat([x, x], 1)) - net(x)).abs().max() < 1e-5
+    recipe.write_text(text.replace("blocks = 1", "blocks = 1\nscale = 3"))
     with pytest.raises(
         TrainError,
-        match=r"\[network\]: init: expected plain 8 x 1, x2, luma, got tiny: plain 4 x 1",
+        match=r"\[network\]: init: expected plain at most 4 x 1, x3, luma, got tiny: plain 4 x 1, x2",
+    ):
+        loop.start(read_recipe(recipe), torch.device("cpu"))
+    recipe.write_text(
+        text.replace("tiny.safetensors", "film_x2_fast.safetensors").replace(
+            str(tmp_path), str(models_dir())
+        )
+    )
+    with pytest.raises(
+        TrainError, match=r"\[network\]: init: film_x2_fast: channels: expected at most 4, got 32"
     ):
         loop.start(read_recipe(recipe), torch.device("cpu"))
 
