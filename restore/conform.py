@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 
 from restore.color import Matrix, Siting
-from restore.planes import chroma_shift, resample
+from restore.planes import Kernel, chroma_shift, resample
 from restore.rgb import to_gbr
 from restore.video import Chroma, Planes, VideoFormat
 
 
-def conform(planes: Planes, source: VideoFormat, target: VideoFormat) -> Planes:
+def conform(
+    planes: Planes, source: VideoFormat, target: VideoFormat, kernel: Kernel = "lanczos3"
+) -> Planes:
     """Nominal planes of `source` as those of `target`: (Y), (Y, Cb, Cr), or (G, B, R) 0 to 1 where the target's
-    matrix is RGB. Sizes are resampled by Lanczos, each sample staying where the siting says it lies. Grey
+    matrix is RGB. Sizes are resampled by `kernel`, each sample staying where the siting says it lies. Grey
     gets neutral chroma, exactly 0; to grey, chroma is dropped."""
     if (source.width, source.height) != (target.width, target.height):
-        planes, source = _resized(planes, source, target)
+        planes, source = _resized(planes, source, target, kernel)
     planes = _convert_chroma(planes, source, target)
     if target.color.matrix is Matrix.RGB and source.color.matrix is not Matrix.RGB:
         return to_gbr(planes, source.color.matrix)
@@ -26,13 +28,13 @@ def conform(planes: Planes, source: VideoFormat, target: VideoFormat) -> Planes:
 
 
 def _resized(
-    planes: Planes, source: VideoFormat, target: VideoFormat
+    planes: Planes, source: VideoFormat, target: VideoFormat, kernel: Kernel
 ) -> tuple[Planes, VideoFormat]:
     resized = replace(source, width=target.width, height=target.height)
     scale = (target.height / source.height, target.width / source.width)
     shift = chroma_shift(source, scale)
     made = tuple(
-        resample(plane, size, scale=scale, shift=shift if number else (0.0, 0.0))
+        resample(plane, size, kernel=kernel, scale=scale, shift=shift if number else (0.0, 0.0))
         for number, (plane, size) in enumerate(zip(planes, resized.plane_shapes(), strict=True))
     )
     return made, resized

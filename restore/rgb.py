@@ -54,6 +54,14 @@ def to_gbr(planes: Planes, matrix: Matrix) -> Planes:
     return green, blue, red
 
 
+def to_ycbcr(gbr: Planes, matrix: Matrix) -> Planes:
+    """The way back from `to_gbr`, by any matrix. ValueError for one that is not linear."""
+    k_r, k_b = _weights(matrix)
+    green, blue, red = gbr
+    luma: Tensor = k_r * red + (1 - k_r - k_b) * green + k_b * blue
+    return luma, (blue - luma) * (0.5 / (1 - k_b)), (red - luma) * (0.5 / (1 - k_r))
+
+
 def _weights(matrix: Matrix) -> tuple[float, float]:
     found = LUMA_WEIGHTS.get(matrix)
     if found is None:

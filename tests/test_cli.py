@@ -239,3 +239,24 @@ def test_help_waits_for_no_library_it_does_not_use() -> None:
     code = "import sys, restore.cli; print([m for m in ('torch', 'av', 'cv2', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_compare_counts_what_belongs_together(clip: Path, tmp_path: Path, restore: Restore) -> None:
+    done = restore("compare", clip, clip, "out.mp4", "--mode", "wipe", "--labels", "before,after")
+    assert done.returncode == 0, done.stderr
+    assert "25 frames" in done.stdout
+    assert "25 pairs, their times at most 0.0 ms apart; 0 frames of A alone" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--mode", "sidde"), ("--kernel", "cubic"), ("--labels", "one"), ("--crop", "1,2"), ("--offset", "x")],
+)  # fmt: skip
+def test_a_wrong_value_of_compare_is_named(
+    option: str, value: str, clip: Path, tmp_path: Path, restore: Restore
+) -> None:
+    done = restore("compare", clip, clip, "out.mp4", option, value)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {option}")
+    assert list(tmp_path.iterdir()) == []

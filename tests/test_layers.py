@@ -26,7 +26,7 @@ LAYERS = [
     {"mending"},
     {"io", "metrics", "stages", "conceal"},
     {"index", "windowing", "pipeline"},
-    {"worker"},
+    {"worker", "panels"},
     {"run"},
     {"sample", "train", "compare", "inspect", "reference", "doctor"},
     {"evaluate"},

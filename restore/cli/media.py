@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, err, out
-from restore.errors import PipelineFileError, RestoreError
+from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, err, out, time_of
+from restore.errors import PipelineFileError
 
 
 def run(
@@ -65,8 +64,8 @@ def run(
         tuple(inputs),
         output,
         device,
-        _time(start, "--start"),
-        _time(end, "--end"),
+        time_of(start, "--start"),
+        time_of(end, "--end"),
         overwrite,
         threads,
         strict=strict,
@@ -167,21 +166,3 @@ def _format_cells(fmt: Any) -> tuple[str, str]:
         f"{fmt.width}x{fmt.height} SAR {aspect.numerator}:{aspect.denominator}",
         f"{chroma} {fmt.depth} bit {tags}",
     )
-
-
-def _time(text: str | None, option: str) -> Fraction | None:
-    """'83.5', '1:23.5' or '0:01:23.500' -> seconds. Raises RestoreError."""
-    if text is None:
-        return None
-    parts = text.split(":")
-    try:
-        if len(parts) > 3 or any(p.strip() != p or p.startswith("-") for p in parts):
-            raise ValueError
-        seconds = Fraction(0)
-        for part in parts:
-            seconds = seconds * 60 + Fraction(part)
-    except (ValueError, ZeroDivisionError):
-        raise RestoreError(
-            f"{option} {text}: expected seconds or [HH:]MM:SS[.mmm], such as 83.5 or 1:23.5"
-        ) from None
-    return seconds

@@ -128,7 +128,7 @@ def _joined(sources: Sequence[Source], options: InputOptions) -> Source:
             end = max(ends.values()) + parts[-1].offset
             # In whole ticks, so that the times of its frames stay exact.
             offset = ceil((end - source.start) / theirs) * theirs
-            base = _common(base, theirs)
+            base = common_tick(base, theirs)
             moved = replace(source.parts[0], offset=offset, streams=_match(first, source, options))
             parts.append(moved)
             begin = float(source.start + offset - first.start)
@@ -223,7 +223,7 @@ def _sound(stream: AudioStream) -> str:
     return f"{stream.codec} {stream.rate} Hz {stream.layout}"
 
 
-def _common(one: Fraction, other: Fraction) -> Fraction:
+def common_tick(one: Fraction, other: Fraction) -> Fraction:
     """The longest tick of which both are multiples."""
     numerator = gcd(one.numerator * other.denominator, other.numerator * one.denominator)
     return Fraction(numerator, one.denominator * other.denominator)

@@ -1,0 +1,134 @@
+"""Commands that show what was done: compare."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restore.cli.console import err, one_of, out, time_of
+from restore.errors import RestoreError
+
+MODES = ("side", "split", "wipe", "difference", "grid")
+KERNELS = ("lanczos3", "bicubic", "bilinear", "area")
+"""Of restore.panels.view and restore.planes, whose import costs seconds."""
+
+CropOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--crop",
+        metavar="X,Y,W,H",
+        help="Zoom into this region, in samples of the larger video; grid takes several.",
+    ),
+]
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The original.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="What was made of it.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The video to make: .mp4, .mkv, .webm, ...")
+    ],
+    mode: Annotated[
+        str, typer.Option(help="side, split, wipe, difference or grid: see docs/compare.md.")
+    ] = "side",
+    crop: CropOpt = None,
+    gain: Annotated[
+        float, typer.Option(min=0.1, max=100, help="difference: how much it is amplified.")
+    ] = 4.0,
+    position: Annotated[
+        float, typer.Option(min=0, max=1, help="split: where, as a share of the width.")
+    ] = 0.5,
+    period: Annotated[
+        float, typer.Option(min=0.1, max=600, help="wipe: seconds to and fro.")
+    ] = 6.0,
+    kernel: Annotated[
+        str,
+        typer.Option(help="Scales the smaller one and zooms: lanczos3, bicubic, bilinear, area."),
+    ] = "lanczos3",
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names in the picture, else the files' own.")
+    ] = None,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Nothing but picture.")] = False,
+    offset: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Where in A the other begins, if it is a part."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(help="Read A by the [input] of this pipeline: its crop, its fields."),
+    ] = None,
+    crf: Annotated[float, typer.Option(min=0, max=63, help="Quality: lower is better.")] = 17,
+    codec: Annotated[str, typer.Option(help="Encoder, as in [output].")] = "libx264",
+    threads: Annotated[
+        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+) -> None:
+    """Show two videos in one, matched by time stamp, with A's sound."""
+    from restore.compare.video import Comparison
+    from restore.compare.video import compare as make
+    from restore.io.output import OutputOptions
+    from restore.io.probe import InputOptions
+    from restore.panels.view import View, parse_region
+    from restore.pipeline import find_pipeline, read_pipeline
+    from restore.progress import seconds_text
+
+    view = View(
+        one_of(mode, MODES, "--mode"),
+        tuple(parse_region(text) for text in crop or ()),
+        gain,
+        position,
+        Fraction(str(period)),
+        one_of(kernel, KERNELS, "--kernel"),
+        None if no_labels else _labels(labels, a, b),
+    )
+    job = Comparison(
+        a,
+        b,
+        output,
+        view,
+        OutputOptions(use="preview", codec=codec, crf=crf),
+        time_of(offset, "--offset"),
+        time_of(start, "--start"),
+        time_of(end, "--end"),
+        read_pipeline(find_pipeline(pipeline)).input if pipeline else InputOptions(),
+        overwrite,
+        threads or len(os.sched_getaffinity(0)),
+    )
+    with err.status("comparing") as status:
+        done = make(
+            job,
+            lambda line: out.print(line, markup=False),
+            lambda time: status.update(f"comparing: {seconds_text(time)}"),
+        )
+    out.print(
+        f"wrote {done.output}: {done.frames} frames, {done.size / 1e6:.2f} MB; {done.pairs} pairs, their times at "
+        f"most {float(done.largest_gap_ms):.1f} ms apart; {done.only_a} frames of A alone, {done.only_b} of B",
+        markup=False,
+    )
+
+    if 2 * done.pairs < done.frames:
+        out.print(
+            "few frames of the two lie at the same time: if B is a part of A, --offset says where it begins",
+            markup=False,
+        )
+
+
+def _labels(text: str | None, a: Path, b: Path) -> tuple[str, str]:
+    """Raises RestoreError."""
+    if text is None:
+        return (a.stem, b.stem) if a.stem != b.stem else (a.name, b.name)
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(n and n.isascii() and n.isprintable() for n in names):
+        raise RestoreError(
+            f"--labels {text}: expected two names with a comma between them, in ASCII, such as before,after"
+        )
+    return names[0], names[1]

@@ -1,0 +1,1 @@
+"""Two videos compared: `restore compare`."""
