@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from restore.errors import EvaluateError
+from restore.errors import EvaluateError, TrainError
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
 from restore.options import hint
@@ -20,6 +20,8 @@ from restore.train.codecs import CIF_PIXELS, VCD_BUFFER_BITS, Codes, Generation,
 from restore.train.degrade import downscale
 
 CIF_RATE = CIF_PIXELS * 25
+_TOO_LARGE = "packets larger than 64 kB"
+"""What FFmpeg's RealMedia writer says of a frame that a finer quantiser made too large for it."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,21 @@ def through_codecs(
     low, high = 2.0, 31.0
     for _ in range(7):
         q = round(math.sqrt(low * high), 2)
-        rate = real_rate(encode(again, Step("rv20", {"q:v": q, "g": 100}), folder / "try.rm"))
+        try:
+            rate = real_rate(encode(again, Step("rv20", {"q:v": q, "g": 100}), folder / "try.rm"))
+        except TrainError as error:
+            if _TOO_LARGE not in str(error):
+                raise
+            low = q
+            continue
         miss = abs(math.log(rate / recipe.second))
         best = min(best or (miss, q), (miss, q))
         low, high = (q, high) if rate > recipe.second else (low, q)
-    assert best is not None
+    if best is None:
+        raise EvaluateError(
+            f"{recipe.title}: a frame of {clean.shape[2]}x{clean.shape[1]} does not fit into RealMedia; "
+            "try smaller clips, or another --recipe"
+        )
     path = folder / "second.rm"
     return path, encode(again, Step("rv20", {"q:v": best[1], "g": 100}), path)
 

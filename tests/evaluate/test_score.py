@@ -16,6 +16,7 @@ import torch
 
 from restore.errors import RestoreError
 from restore.evaluate.measures import Aids, Sight, as_grey, measure
+from restore.evaluate.recipes import RECIPES, through_codecs
 from restore.evaluate.report import (
     ALL,
     check_target,
@@ -286,3 +287,11 @@ def test_classic5_through_jpeg_reads_what_is_published(
     for name, published in (("psnr", 27.82), ("psnr_b", 25.21)):
         found = values(result, ("Classic5", "jpeg_10"), "input", name)
         assert math.isclose(sum(found.values()) / 5, published, abs_tol=0.02)
+
+
+def test_frames_too_large_for_realmedia_are_coded_coarser(tmp_path: Path) -> None:
+    """RealMedia holds frames of up to 64 kB: the first quantisers tried for a large picture of noise miss that."""
+    noise = np.random.default_rng(3).integers(0, 255, (2, 384, 512), np.uint8)
+    path, done = through_codecs(noise, RECIPES["rv20_450"], 1, tmp_path)
+    assert path.suffix == ".rm"
+    assert 0 < done.bytes < 2 * 65536
