@@ -91,7 +91,7 @@ def decode(
     made = one_size(frames, video)
     while held := list(islice(made, batch)):
         log.frames += len(held)
-        yield _batch(held, video, quantisers)
+        yield as_batch(held, video, quantisers)
     for part in source.parts:
         if len(part.files) == 1 and (missing := missing_bytes(part.files[0])):
             log.add("demux", None, f"{part.files[0].name} ends {missing} bytes too early: cut off")
@@ -138,17 +138,23 @@ def _info(
         index=index,
         pts=timed.pts,
         duration=timed.duration,
-        picture_type=_TYPES.get(int(frame.pict_type), "?"),
+        picture_type=picture_type(frame),
         damaged=bool(frame.is_corrupt),
     )
+
+
+def picture_type(frame: av.VideoFrame) -> str:
+    """'I', 'P' or 'B'; '?' where the bitstream does not say."""
+    return _TYPES.get(int(frame.pict_type), "?")
 
 
 # AVPictureType; S is MPEG-4's sprite (a P frame), SI, SP and BI are kinds of I, P and B.
 _TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}
 
 
-def _batch(held: list[Picture], video: VideoStream, quantisers: bool) -> FrameBatch:
-    """Copies the codes: one allocation per plane, one copy per frame."""
+def as_batch(held: list[Picture], video: VideoStream, quantisers: bool) -> FrameBatch:
+    """Frames of the layout's decoded size, cropped and turned. Copies the codes: one allocation per plane, one copy
+    per frame."""
     fmt, layout = video.format, video.layout
     decoded, crop, turn = layout.decoded, layout.crop, layout.turn
     dtype = np.uint8 if fmt.depth == 8 else np.uint16 if fmt.depth <= 16 else np.int32

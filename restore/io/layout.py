@@ -65,7 +65,8 @@ def lay_out(source: Source, options: PictureOptions) -> Source:
     if turn.swaps_axes and decoded.chroma is Chroma.C411:
         # Turned, its chroma would be a quarter as high, which no format is.
         read_as, decoded = read_as.replace("411", "444"), replace(decoded, chroma=Chroma.C444)
-    scan = _scan(video.codec, decoded, seen, options, notes)
+    scan, scan_note = judge_scan(video.codec, decoded, seen, options)
+    notes += [scan_note] if scan_note else []
     crop = _crop(decoded, scan, seen, options, source.path, notes)
     made = replace(decoded, time_base=time_base_of(scan, decoded))
     ticks = decoded.time_base / made.time_base
@@ -105,10 +106,11 @@ def _turn(turn: Turn, options: PictureOptions, notes: list[str]) -> Turn:
     return turn
 
 
-def _scan(
-    codec: str, fmt: VideoFormat, seen: Survey, options: PictureOptions, notes: list[str]
-) -> ScanPlan:
-    plan, note = decide(
+def judge_scan(
+    codec: str, fmt: VideoFormat, seen: Survey, options: PictureOptions
+) -> tuple[ScanPlan, str | None]:
+    """What is done about the fields, and a line that says why; None where there is nothing to say."""
+    return decide(
         seen.scan,
         deinterlace=options.deinterlace,
         telecine=options.telecine,
@@ -116,9 +118,6 @@ def _scan(
         per_field=options.deinterlace_rate == "field",
         unlikely=codec in _PROGRESSIVE_CODECS or fmt.height <= _FEW_LINES,
     )
-    if note:
-        notes.append(note)
-    return plan
 
 
 def _crop(

@@ -134,21 +134,24 @@ def _looks(files: Sequence[Path], number: int, *, spread: bool) -> list[_Look]:
         stream = container.streams[number]
         if not isinstance(stream, VideoStream):
             return []
-        runs = _spread(container, stream) if spread else iter([_decoded(container, stream, WHOLE)])
-        return [_Look(run, stream) for run in runs]
+        if not spread:
+            return [_Look(_decoded(container, stream, WHOLE), stream)]
+        big = stream.codec_context.width * stream.codec_context.height > BIG
+        count, length = (RUNS // 2, RUN * 3 // 4) if big else (RUNS, RUN)
+        return [_Look(run, stream) for run in spread_runs(container, stream, count, length)]
 
 
-def _spread(container: InputContainer, stream: VideoStream) -> Iterator[Iterator[av.VideoFrame]]:
-    """Runs of frames from all over the file; each must be read before the next. None where the file is
-    short, or says no length; fewer where seeking leads nowhere or twice to the same place."""
+def spread_runs(
+    container: InputContainer, stream: VideoStream, count: int, length: int
+) -> Iterator[Iterator[av.VideoFrame]]:
+    """`count` runs of `length` frames from all over the file; each must be read before the next. None where the file
+    is short, or says no length; fewer where seeking leads nowhere or twice to the same place."""
     base, rate = Fraction(stream.time_base or 0), stream.guessed_rate or stream.average_rate
     if not base or not rate or not stream.duration or stream.duration * base * rate <= WHOLE:
         return
-    big = stream.codec_context.width * stream.codec_context.height > BIG
-    runs, length = (RUNS // 2, RUN * 3 // 4) if big else (RUNS, RUN)
     met = set()
-    for k in range(runs):
-        target = (stream.start_time or 0) + stream.duration * (2 * k + 1) // (2 * runs)
+    for k in range(count):
+        target = (stream.start_time or 0) + stream.duration * (2 * k + 1) // (2 * count)
         try:
             container.seek(target, stream=stream)
         except av.FFmpegError:

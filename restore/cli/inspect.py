@@ -1,0 +1,50 @@
+"""The command that looks at a video before anything is done to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from restore.cli.console import err, out
+
+_MARKS = {"fine": "[green]fine[/]", "note": "[cyan]note[/]", "fault": "[yellow]fault[/]"}
+
+
+def inspect(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", help="A video, or a folder of images; several are joined."
+        ),
+    ],
+    report: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write everything that was found."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+) -> None:
+    """Show what is wrong with a video: what its header claims and what is there, damage, scan, borders, colour,
+    levels. Looks at samples; nothing is rendered."""
+    from restore.inspect.document import document
+    from restore.inspect.inspection import inspect_source
+    from restore.inspect.words import lines
+    from restore.run.report import check_report, write_report
+
+    if report is not None:
+        check_report(report, inputs, overwrite)
+    with err.status("looking"):
+        seen = inspect_source(inputs)
+    table = Table("", "what", "found", "meaning", box=None)
+    for line in lines(seen):
+        cells = (escape(cell) for cell in (line.topic, line.found, line.meaning))
+        table.add_row(_MARKS[line.state], *cells)
+    out.print(table)
+    for note in seen.source.notes:
+        out.print(f"note: {note}", markup=False)
+    if report is not None:
+        write_report(report, document(seen))
+        out.print(f"wrote {report}", markup=False)
