@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from restore.deblocking import deblock
+from restore.errors import ModelError
 from restore.grid import guess_step
+from restore.nets.files import model_path
+from restore.nets.luma import LumaNetwork, card_of, check_colours
 from restore.planes import quant_plane
 from restore.stage import Stage
-from restore.video import FrameBatch, Planes
+from restore.video import FrameBatch, Planes, VideoFormat
 
 _CODES = 219.0
 """8-bit codes of one nominal unit of luma."""
@@ -27,16 +31,46 @@ class Deblock(Stage):
     strength: float = Field(0.35, ge=0, le=4)
     """Multiplier of what the quantiser asks for: 0 leaves the picture alone; a network that follows wants no more than
     0.35 (it has learned blocks itself); 1 gains most where none follows."""
+    model: str = "transform"
+    """'transform' (attenuated 4x4 transforms), or a network of scale 1, by name or the path of a .safetensors file with
+    its card: luma by it, whatever the strength, chroma by the transform. Put no network that enlarges behind it: those
+    have learned blocks."""
+
+    _network: LumaNetwork | None = PrivateAttr(None)
 
     @property
     def reads_quantisers(self) -> bool:
         return True
 
+    def output_format(self, source: VideoFormat) -> VideoFormat:
+        if self.model != "transform":
+            card = card_of(self.model)
+            if card.scale != 1:
+                raise ModelError(
+                    f"model: expected a network of scale 1, got {self.model!r}, which enlarges {card.scale} times; "
+                    "that is for the stage upscale"
+                )
+            check_colours(self.model, card, source)
+        return source
+
+    def assets(self) -> tuple[Path, ...]:
+        if self.model == "transform":
+            return ()
+        path = model_path(self.model)
+        return path, path.with_suffix(".toml")
+
+    def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
+        if self.model != "transform":
+            self._network = LumaNetwork(self.model, device, threads)
+
     def process(self, clip: FrameBatch) -> Planes:
-        if self.strength == 0:
-            return clip.planes
-        height = clip.original()[1].height
-        return tuple(self._plane(clip, plane, height) for plane in clip.planes)
+        planes = clip.planes
+        if self.strength > 0:
+            height = clip.original()[1].height
+            first = 0 if self._network is None else 1
+            done = (self._plane(clip, plane, height) for plane in planes[first:])
+            planes = (*planes[:first], *done)
+        return planes if self._network is None else (self._network(clip), *planes[1:])
 
     def _plane(self, clip: FrameBatch, plane: Tensor, source_height: int) -> Tensor:
         size = (plane.shape[-2], plane.shape[-1])

@@ -31,6 +31,8 @@ from restore.evaluate.score import Job, clean_model, evaluate, registered
 from restore.evaluate.sets import read_clip, read_image
 from restore.metrics.niqe import niqe
 from restore.metrics.vmaf import has_vmaf
+from restore.nets.files import ModelCard, save_model
+from restore.nets.plain import PlainSR
 from restore.nets.squeezenet import SqueezeFeatures
 
 
@@ -79,6 +81,32 @@ def test_a_chain_that_changes_nothing_gains_nothing(images: Path, tmp_path: Path
     assert psnr["jpeg_40"] > psnr["jpeg_10"] + 1
     bits = {s.recipe: s.bits_per_pixel for s in result.scores}
     assert (bits["jpeg_40"] or 0) > (bits["jpeg_10"] or 0) > 0
+
+
+def test_a_network_of_scale_1_is_scored_over_its_input(
+    images: Path, clips: Path, tmp_path: Path
+) -> None:
+    net = PlainSR(4, 1, 1)
+    card = ModelCard(
+        name="tiny", architecture="plain", channels=4, blocks=1, scale=1, plane="Y", parameters=1, sha256="0" * 64,
+        data="none", recipe="none", command="none", iterations=0, licence="Apache-2.0", weak_at="all",
+    )  # fmt: skip
+    with torch.no_grad():
+        net.tail.weight.zero_()
+        net.tail.bias.fill_(2 / 219)
+    save_model(net, card, tmp_path)
+    model = str(tmp_path / "tiny.safetensors")
+    result = evaluate(Job([model], [images], ["jpeg_10"], ["psnr", "psnr_b"]))
+    assert [(s.item, s.method) for s in result.scores] == [
+        (item, method) for item in ("colour", "grey") for method in ("input", "tiny")
+    ]
+    # It makes everything two codes brighter, which costs what it costs.
+    for before, after in zip(result.scores[::2], result.scores[1::2], strict=True):
+        assert after.measures["psnr"] < before.measures["psnr"]
+    result = evaluate(Job([model], [clips], ["mpeg1_350"], ["psnr"], frames=3))
+    found = gain(result, groups(result)[0], "tiny", "input", "psnr")
+    assert found.mean.value < 0
+    assert found.worst_item == "pattern"
 
 
 def test_clips_go_through_codecs(clips: Path) -> None:

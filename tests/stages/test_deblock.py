@@ -2,13 +2,17 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from restore.deblocking import block_edges, deblock
+from restore.errors import ModelError
 from restore.metrics.fidelity import psnr, psnr_b
+from restore.nets.files import ModelCard, load_model, save_model
+from restore.nets.plain import PlainSR
 from restore.planes import gaussian_blur
 from restore.stages.deblock import Deblock
 from restore.video import BlockGrid, Chroma, FrameBatch, QuantMap, SceneFacts
@@ -151,3 +155,45 @@ def test_chroma_is_deblocked_with_the_quantiser_of_its_place(make_video: Make) -
         change = (after - before).abs()
         assert float(change[..., : half - 4].max()) < 1e-4
         assert float(change[..., half:].mean()) > 1e-3
+
+
+def network(folder: Path, **about: object) -> str:
+    """A small network with a residual of some codes."""
+    torch.manual_seed(0)
+    net = PlainSR(8, 1, 2 if about.get("scale") == 2 else 1)
+    with torch.no_grad():
+        net.tail.weight.mul_(3)
+    values: dict[str, object] = {
+        "name": "tiny", "architecture": "plain", "channels": 8, "blocks": 1, "scale": 1, "plane": "Y",
+        "parameters": 1, "sha256": "0" * 64, "data": "none", "recipe": "none", "command": "none", "iterations": 0,
+        "licence": "Apache-2.0", "weak_at": "all",
+    }  # fmt: skip
+    save_model(net, ModelCard.model_validate(values | about), folder)
+    return str(folder / "tiny.safetensors")
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.35])
+def test_a_network_takes_the_luma_and_leaves_the_chroma(
+    strength: float, tmp_path: Path, make_video: Make
+) -> None:
+    model = network(tmp_path)
+    video = make_video()
+    stage = Deblock(model=model, strength=strength)
+    assert stage.output_format(video.format) == video.format
+    assert [p.name for p in stage.assets()] == ["tiny.safetensors", "tiny.toml"]
+    stage.load(video.format, torch.device("cpu"), 1)
+    with torch.inference_mode():
+        done = stage.process(video)
+        residual = load_model(model)[0](video.planes[0])
+    assert float(residual.abs().max()) > 1 / 219
+    assert float((done[0] - video.planes[0] - residual).abs().max()) < 0.5 / 219
+    plain = Deblock(strength=strength).process(video)
+    assert all(torch.equal(a, b) for a, b in zip(done[1:], plain[1:], strict=True))
+
+
+def test_a_network_that_enlarges_is_refused(tmp_path: Path, make_video: Make) -> None:
+    stage = Deblock(model=network(tmp_path, scale=2))
+    with pytest.raises(ModelError, match=r"scale 1, got '.*tiny.*', which enlarges 2 times; that"):
+        stage.output_format(make_video().format)
+    with pytest.raises(ModelError, match="no such model"):
+        Deblock(model="film_debloc").output_format(make_video().format)

@@ -12,6 +12,7 @@ from restore.errors import ModelError
 from restore.nets.architectures import ARCHITECTURES, ArchitectureName, build, enlarge
 from restore.nets.engine import fast_dtype
 from restore.nets.files import ModelCard, load_model, model_names, save_model
+from restore.nets.luma import card_of
 from restore.nets.plain import PlainSR
 from restore.planes import resample
 from restore.stages.upscale import Upscale
@@ -130,7 +131,7 @@ def test_a_network_for_colours_gives_its_luma(
 ) -> None:
     net = build("edsr", 8, 1, 1, "RGB")
     model = saved(net, tmp_path, architecture="edsr", scale=1, plane="RGB")
-    monkeypatch.setattr("restore.stages.upscale.make_engine", lambda *_, **__: Brighter())
+    monkeypatch.setattr("restore.nets.luma.make_engine", lambda *_, **__: Brighter())
     video = make_video(18, 11, chroma)
     done = run(Upscale(model=model, factor=1), video)
     # BT.601: whatever the picture's colours are, its luma rises by the weighted sum.
@@ -220,7 +221,8 @@ def test_no_checkerboard(name: str, level: float, slope: float, make_video: Make
     video = make_video(64, 64, None)
     y, x = torch.arange(64.0).view(-1, 1) - 32, torch.arange(64.0) - 32
     ramp = (level + slope * (x + 0.5 * y)).expand(12, 1, 64, 64)
-    done = run(Upscale(model=name), replace(video, planes=(ramp,))[:2])
+    factor = 2 if name == "lanczos" else card_of(name).scale
+    done = run(Upscale(model=name, factor=factor), replace(video, planes=(ramp,))[:2])
     assert pattern(done[0]) < (0.1 if slope else 0.05)
 
 

@@ -1,0 +1,58 @@
+"""A network as a stage runs it: from the frames of a clip to the luma it makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from restore.color import LUMA_WEIGHTS, Matrix
+from restore.conform import conform
+from restore.errors import ModelError
+from restore.nets.architectures import ARCHITECTURES, enlarge
+from restore.nets.condition import condition_planes
+from restore.nets.engine import make_engine
+from restore.nets.files import ModelCard, load_model, model_path, read_card
+from restore.video import Chroma, FrameBatch, VideoFormat
+
+
+class LumaNetwork:
+    """Weights on a device, ready to run."""
+
+    def __init__(self, model: str, device: torch.device, threads: int) -> None:
+        """A shipped model's name or a path; ModelError as `load_model`."""
+        net, self.card = load_model(model)
+        residual = ARCHITECTURES[self.card.architecture].residual
+        self._engine = make_engine(net, device, threads, residual=residual)
+
+    def __call__(self, clip: FrameBatch) -> Tensor:
+        """Nominal luma (T, 1, scale*h, scale*w). Of a network for R, G, B too: the little chroma of 4:2:0 is not what
+        it learned on."""
+        card = self.card
+        condition = condition_planes(card.condition, clip) if card.condition else None
+        if card.plane == "Y":
+            luma = clip.planes[0]
+            return enlarge(self._engine, card.architecture, card.scale, luma, condition)
+        fmt = clip.format
+        full = replace(fmt, chroma=Chroma.C444, color=replace(fmt.color, matrix=Matrix.RGB))
+        green, blue, red = conform(clip.planes, fmt, full)
+        rgb = torch.cat([red, green, blue], 1)
+        done = enlarge(self._engine, card.architecture, card.scale, rgb, condition)
+        k_r, k_b = LUMA_WEIGHTS[fmt.color.matrix]
+        weights = torch.tensor([k_r, 1 - k_r - k_b, k_b], device=done.device)
+        return (done * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def card_of(model: str) -> ModelCard:
+    """The card of a shipped model's name or a path, without its weights. ModelError if there is none."""
+    return read_card(model_path(model).with_suffix(".toml"))
+
+
+def check_colours(model: str, card: ModelCard, source: VideoFormat) -> None:
+    """ModelError where the network wants R, G, B and the source's matrix has none."""
+    if card.plane == "RGB" and source.color.matrix not in LUMA_WEIGHTS:
+        raise ModelError(
+            f"model: {model!r} works on R, G, B, and {source.color.matrix.name} has none; "
+            "take a model for Y"
+        )
