@@ -25,6 +25,10 @@ SetOpt = Annotated[
         help="Override a setting: output.crf=20, align.radius=1; repeatable.",
     ),
 ]
+MODES = ("side", "split", "wipe", "difference", "grid")
+KERNELS = ("lanczos3", "bicubic", "bilinear", "area")
+"""Of restore.panels.view and restore.planes, whose import costs seconds."""
+
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 

@@ -9,12 +9,8 @@ from typing import Annotated
 
 import typer
 
-from restore.cli.console import err, one_of, out, time_of
+from restore.cli.console import KERNELS, MODES, err, one_of, out, time_of
 from restore.errors import RestoreError
-
-MODES = ("side", "split", "wipe", "difference", "grid")
-KERNELS = ("lanczos3", "bicubic", "bilinear", "area")
-"""Of restore.panels.view and restore.planes, whose import costs seconds."""
 
 CropOpt = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, err, out, time_of
+from restore.cli.console import MODES, DeviceOpt, PipelineArg, SetOpt, err, one_of, out, time_of
 from restore.errors import PipelineFileError
 
 
@@ -45,6 +45,13 @@ def run(
             "--json", metavar="FILE", help="Write a record of all that was found and done."
         ),
     ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Make a video of before and after as well."),
+    ] = None,
+    compare_mode: Annotated[
+        str, typer.Option(help="What it shows: side, split, wipe, difference or grid.")
+    ] = "side",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Restore INPUT into OUTPUT. Several INPUTs are joined in the order given.
@@ -53,11 +60,13 @@ def run(
     the same file, byte for byte.
     """
     from restore.io.formats import conversions
+    from restore.panels.view import View
     from restore.pipeline import find_pipeline, read_pipeline
     from restore.progress import Display, closing_table
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
+    mode = one_of(compare_mode, MODES, "--compare-mode")
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
     job = Job(
         spec,
@@ -70,6 +79,8 @@ def run(
         threads,
         strict=strict,
         report=report,
+        compare=compare,
+        view=View(mode, labels=("before", "after")),
     )
     prepared = prepare(job)
     display = Display(out, verbose)
@@ -90,6 +101,8 @@ def run(
         )
         raise typer.Exit(130) from None
     closing_table(out, summary, verbose)
+    if compare is not None:
+        out.print(f"before and after: {compare}", markup=False)
 
 
 def check(

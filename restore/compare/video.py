@@ -22,7 +22,7 @@ from restore.io.streams import plan_streams
 from restore.io.verify import verify
 from restore.panels.match import Moment, match
 from restore.panels.panel import Picture, Projector, batch_of, panel_format
-from restore.panels.view import Composer, View
+from restore.panels.view import ENCODED, Composer, View
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 
@@ -35,9 +35,6 @@ _NEAR = Fraction(1, 2)
 _HDR = {Transfer.PQ, Transfer.HLG}
 _QUEUED = 8
 
-PREVIEW = OutputOptions(use="preview", crf=17)
-"""How a comparison is encoded unless told otherwise: every player shows it, and the eye misses nothing."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -47,7 +44,7 @@ class Comparison:
     b: Path
     output: Path
     view: View = field(default_factory=View)
-    options: OutputOptions = PREVIEW
+    options: OutputOptions = ENCODED
     offset: Fraction | None = None
     """Seconds after A's first frame that are B's time 0; None: the clocks run alike, as those of a restoration do."""
     start: Fraction | None = None

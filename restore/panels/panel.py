@@ -94,7 +94,7 @@ class Projector:
         self._as_is = not self.scaled and own == (Chroma.C420, 8, False, panel.color.matrix)
 
     def __call__(self, batch: FrameBatch) -> Picture:
-        """Of a batch of one frame, in integer codes."""
+        """Of a batch of one frame, in integer codes; of G, B, R where the format's matrix is RGB."""
         planes = batch.planes if self._as_is else self._converted(batch)
         x, y, width, height = self._inner
         sizes = [(height, width)] + [(height // 2, width // 2)] * 2
@@ -111,10 +111,14 @@ class Projector:
     def _converted(self, batch: FrameBatch) -> Planes:
         source = self._source
         depth, full = source.depth, bool(source.color.full_range)
-        planes: Planes = tuple(
-            to_nominal(codes, depth, full, chroma=i > 0) for i, codes in enumerate(batch.planes)
-        )
         matrices = (source.color.matrix, self._target.color.matrix)
+        rgb = matrices[0] is Matrix.RGB
+        planes: Planes = tuple(
+            to_nominal(codes, depth, full, chroma=i > 0 and not rgb)
+            for i, codes in enumerate(batch.planes)
+        )
+        if rgb:
+            planes = to_ycbcr(planes, matrices[1])
         if len(planes) == 3 and matrices[0] is not matrices[1] and matrices[0] in LUMA_WEIGHTS:
             whole = replace(source, chroma=Chroma.C444)
             planes = conform(planes, source, whole)

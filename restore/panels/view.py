@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from restore.errors import OutputError
+from restore.io.output import OutputOptions
 from restore.panels.match import Moment
 from restore.panels.panel import (
     NEUTRAL,
@@ -27,6 +28,9 @@ from restore.video import VideoFormat
 
 Mode = Literal["side", "split", "wipe", "difference", "grid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+ENCODED = OutputOptions(use="preview", crf=17)
+"""How a comparison is encoded unless told otherwise: every player shows it, and the eye misses nothing."""
 
 _GREY = 126
 """Limited-range luma of mid grey: no difference."""

@@ -16,6 +16,7 @@ from restore.io.verify import VerifyReport, verify
 from restore.run.archive_log import restore_log
 from restore.run.job import Listener, Prepared
 from restore.run.journal import Journal, parts_dir
+from restore.run.side import finish_side
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ def finish(
     span: Span | None,
     listener: Listener,
     phase: Callable[[str], AbstractContextManager[None]],
+    sides: Sequence[Path] = (),
 ) -> Finished:
-    """Join `segments` into the job's output, with the source's other streams, and remove the journal. `phase` takes
-    the time of each step. Raises InputError when there is no frame, OutputError when the file is not what it should
+    """Join `segments` into the job's output, with the source's other streams, those of the comparison (`sides`)
+    into its file, and remove the journal. `phase` takes the time of each step. Raises InputError when there is no frame, OutputError when the file is not what it should
     be: it is kept as .failed, and the segments stay."""
     job, spec, source = prepared.job, prepared.job.spec, prepared.source
     if not index.pts:
@@ -73,6 +75,9 @@ def finish(
         checksums.replace(sidecar_of(job.output))
         listener.note(f"checksums of every frame: {sidecar_of(job.output).name}")
     joined.replace(job.output)
+    if prepared.side is not None:
+        with phase("comparison"):
+            finish_side(prepared.side, sides, source, times, span, journal.folder)
     journal.remove()
     return Finished(verified, sound, size)
 

@@ -19,8 +19,10 @@ from restore.io.source import Source
 from restore.io.streams import StreamPlan, plan_streams
 from restore.io.verify import VerifyReport
 from restore.mending import Repair
+from restore.panels.view import View
 from restore.pipeline import PipelineSpec
 from restore.run.report import check_report
+from restore.run.side import Side, prepare_side
 from restore.video import VideoFormat
 from restore.worker import find_device
 
@@ -44,6 +46,10 @@ class Job:
     """Refuse a file with any fault instead of repairing it."""
     report: Path | None = None
     """Where the record of the run is written."""
+    compare: Path | None = None
+    """Where a comparison of before and after is written."""
+    view: View = field(default_factory=View)
+    """What the comparison shows."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Prepared:
     streams: StreamPlan
     device: torch.device
     threads: int
+    side: Side | None = None
+    """The comparison, where one is wanted."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +143,12 @@ def prepare(job: Job) -> Prepared:
     container = job.output.suffix.lower().removeprefix(".")
     part = job.start is not None or job.end is not None
     streams = plan_streams(source, container, job.spec.output.audio, part)
+    side = None
+    if job.compare is not None:
+        others = (*job.inputs, job.output, *([job.report] if job.report else []))
+        side = prepare_side(job.compare, job.view, source, output, others, part, job.overwrite)
     threads = job.threads or len(os.sched_getaffinity(0))
-    return Prepared(job, source, formats, output, streams, device, threads)
+    return Prepared(job, source, formats, output, streams, device, threads, side)
 
 
 def _check_names(job: Job) -> None:

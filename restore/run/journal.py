@@ -4,6 +4,7 @@ out.mkv.parts/
     journal.json          terms of the run, and each finished segment with its hash
     index.json            what was seen of the input, once the index is complete
     segment-00000.nut     a finished segment
+    side-*-00000.nut      the same part of the comparison, where one is made
 """
 
 from __future__ import annotations
@@ -71,7 +72,11 @@ class Journal:
         self._read(subject)
         self._subject = subject
         for leftover in self.folder.iterdir():
-            known = {entry["file"] for entry in self._segments.values()}
+            known = {
+                name
+                for entry in self._segments.values()
+                for name in (entry["file"], entry.get("beside"))
+            }
             if leftover.name not in {"journal.json", "index.json"} | known:
                 leftover.unlink()
         self._write()
@@ -115,29 +120,41 @@ class Journal:
     def finished(self) -> int:
         return len(self._segments)
 
-    def segment(self, segment: Segment) -> Path | None:
-        """The finished file of a segment, if it is there, whole, and of the same frames."""
+    def segment(self, segment: Segment, beside: str | None = None) -> Path | None:
+        """The finished file of a segment, if it is there, whole, and of the same frames; `beside`: and its file of that
+        kind too."""
         entry = self._segments.get(str(segment.number))
         if entry is None or entry["frames"] != [segment.first, segment.stop]:
             return None
         path = self.folder / str(entry["file"])
-        if path.is_file() and hash_file(path) == entry["sha256"]:
-            return path
-        return None
+        if not path.is_file() or hash_file(path) != entry["sha256"]:
+            return None
+        if beside is not None:
+            other = self.file(segment, beside)
+            if entry.get("beside") != other.name or not other.is_file():
+                return None
+            if hash_file(other) != entry["beside_sha256"]:
+                return None
+        return path
 
-    def file(self, segment: Segment) -> Path:
+    def file(self, segment: Segment, kind: str = "segment") -> Path:
         """Where a segment belongs; it must appear there whole, by a rename."""
-        return self.folder / f"segment-{segment.number:05d}.nut"
+        return self.folder / f"{kind}-{segment.number:05d}.nut"
 
-    def finish(self, segment: Segment) -> Path:
-        """Take the segment's file as finished."""
+    def finish(self, segment: Segment, beside: str | None = None) -> Path:
+        """Take the segment's file as finished, and its file of the kind `beside`."""
         path = self.file(segment)
         _sync(path)
-        self._segments[str(segment.number)] = {
+        entry = {
             "file": path.name,
             "frames": [segment.first, segment.stop],
             "sha256": hash_file(path),
         }
+        if beside is not None:
+            other = self.file(segment, beside)
+            _sync(other)
+            entry |= {"beside": other.name, "beside_sha256": hash_file(other)}
+        self._segments[str(segment.number)] = entry
         self._write()
         return path
 

@@ -24,6 +24,7 @@ from restore.run.job import Listener, Prepared, Progress, Summary
 from restore.run.journal import Journal, hash_all, hash_input, parts_dir
 from restore.run.onepass import OnePass
 from restore.run.report import run_report, with_output, write_report
+from restore.run.side import SideWriter
 from restore.run.strict import refuse_damage
 from restore.run.threads import Ahead, Behind
 from restore.video import FrameBatch
@@ -123,6 +124,9 @@ class _Run:
         self.phases: dict[str, float] = {}
         self.frames = self.frames_made = 0
         self.kept = 0
+        self.side = prepared.side
+        self.sides: list[Path] = []
+        """Segments of the comparison."""
         self.began = time.monotonic()
 
     def go(self) -> Summary:
@@ -203,8 +207,9 @@ class _Run:
     ) -> list[Path]:
         worker: Worker | None = None
         files = []
+        beside = None if self.side is None else self.side.kind
         for segment in segments:
-            path = self.journal.segment(segment)
+            path = self.journal.segment(segment, beside)
             if path is None:
                 # Built when the first frame is needed: a resumed run may need none.
                 worker = worker or Worker(
@@ -216,12 +221,14 @@ class _Run:
                     self._meter,
                 )
                 self._encode(worker, feed, segment, threads)
-                path = self.journal.finish(feed.end(segment))
+                path = self.journal.finish(feed.end(segment), beside)
             else:
                 self.kept += 1
                 feed.skip(segment)
                 self._advance(segment.stop - self.frames, made=False)
             files.append(path)
+            if beside is not None:
+                self.sides.append(self.journal.file(segment, beside))
         return files
 
     def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment, threads: int) -> None:
@@ -229,19 +236,31 @@ class _Run:
             self.journal.file(segment), self.prepared.output, self.spec.output, threads
         )
         writer = Behind(encoder.encode, _QUEUED_BATCHES, "encode")
+        side, frames = None, feed.frames_of(segment)
+        if self.side is not None:
+            first_time = self.source.video.start_pts * self.index.time_base
+            path = self.journal.file(segment, self.side.kind)
+            side = SideWriter(self.side, path, threads, first_time)
+            frames = side.watch(frames)
         try:
-            for batch in worker(feed.frames_of(segment)):
+            for batch in worker(frames):
                 wanted = [segment.first <= f.index < segment.stop for f in batch.frames]
                 if any(wanted):
                     first = wanted.index(True)
                     part = batch[first : first + sum(wanted)]
                     writer.put(encoder.frames(part))
+                    if side is not None:
+                        side.put(part)
                     self._advance(len(part), made=True)
             writer.finish()
+            if side is not None:
+                side.close()
             encoder.close()
         except BaseException:
             writer.close()
             encoder.abort()
+            if side is not None:
+                side.abort()
             raise
 
     @contextmanager
@@ -275,7 +294,14 @@ class _Run:
     def _finish(self, files: list[Path]) -> Summary:
         index, base = self.index, self.index.time_base
         made = finish(
-            self.prepared, self.journal, index, files, self.span, self.listener, self._phase
+            self.prepared,
+            self.journal,
+            index,
+            files,
+            self.span,
+            self.listener,
+            self._phase,
+            self.sides,
         )
         return Summary(
             self.prepared.job.output,
