@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY)
 	@mkdir -p $(OUT)
-	$(BIN)/restore sample $(OUT)/sample.rm
+	$(BIN)/restore sample $(OUT)/sample.rm --overwrite
 	$(BIN)/restore run pipelines/bw_film_x2.toml $(OUT)/sample.rm $(OUT)/sample_x2.mkv --overwrite
 	$(BIN)/python -m restore.sample $(OUT)/sample.rm $(OUT)/sample_x2.mkv $(OUT)/before_after.png
 	@echo

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+MAX_BYTES = 1 << 20
+"""Of a TOML file: what is larger was not written by hand."""
 
 
 class Options(BaseModel):
@@ -19,6 +24,21 @@ class Options(BaseModel):
 
 
 Opts = TypeVar("Opts", bound=Options)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of the TOML file `path`. Raises ValueError, its text for the user: it cannot be read, or is not `what`,
+    such as 'a pipeline file'."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES or b"\0" in content:
+            raise ValueError(f"{path}: not valid TOML: expected {what}, found no short text")
+        return tomllib.loads(content.decode("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid TOML: {error}") from error
 
 
 def check(model: type[Opts], table: dict[str, Any], where: str, problems: list[str]) -> Opts | None:
@@ -34,6 +54,11 @@ def check(model: type[Opts], table: dict[str, Any], where: str, problems: list[s
                 what = f"unknown key{hint(key, model.model_fields)}"
             elif item["type"] == "missing":
                 what = "required, but not given"
+            elif item["type"] == "string_pattern_mismatch":
+                about = (
+                    model.model_fields[str(item["loc"][0])].description or item["ctx"]["pattern"]
+                )
+                what = f"expected what fits ({' '.join(about.split())}), got {item['input']!r}"
             problems.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
         return None
 

@@ -14,7 +14,7 @@ from restore.errors import ModelError, PipelineFileError
 from restore.io.encode import OutputOptions
 from restore.io.probe import InputOptions
 from restore.motion import MotionOptions
-from restore.options import Options, check, hint
+from restore.options import Options, check, hint, read_toml
 from restore.resources import pipelines_dir
 from restore.scenes import SceneOptions
 from restore.stage import Stage, find_stage, stage_names
@@ -116,11 +116,9 @@ def read_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineSpec:
     """Read and check a pipeline file, with `overrides` ('table.key=value', as --set gives them) applied.
     Raises PipelineFileError listing every problem, each as 'file: table: key: what'."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PipelineFileError([f"{path}: not valid TOML: {error}"]) from error
-    except OSError as error:
-        raise PipelineFileError([f"{path}: cannot be read: {error.strerror}"]) from error
+        document = read_toml(path, "a pipeline file (it comes before the video)")
+    except ValueError as error:
+        raise PipelineFileError([str(error)]) from error
     problems: list[str] = []
     file = path.name
     stage_tables = _stage_tables(document, file, problems)

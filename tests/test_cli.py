@@ -66,7 +66,7 @@ def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
     return {
         "text": (["lanczos_x2", folder / "text.rm", "out.mkv"], "text.rm"),
         "empty": (["lanczos_x2", folder / "empty.rm", "out.mkv"], "empty.rm"),
-        "missing": (["lanczos_x2", folder / "missing.rm", "out.mkv"], "missing.rm"),
+        "missing": (["lanczos_x2", folder / "a:top:b.rm", "out.mkv"], "a:top:b.rm"),
         "directory": (["lanczos_x2", folder, "out.mkv"], "found a folder"),
         "sound only": (["lanczos_x2", sound, "out.mkv"], "expected video, found none"),
         "there": (["lanczos_x2", clip, "there.mkv"], "--overwrite"),
@@ -83,12 +83,31 @@ def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
         "beyond": (["lanczos_x2", clip, "out.mkv", "--start", "100"], "time range"),
         "option": (["lanczos_x2", clip, "out.mkv", "--speed"], "--speed"),
         "url": (["lanczos_x2", "http://localhost/a.rm", "out.mkv"], "http"),
+        "order": ([clip, "lanczos_x2", "out.mkv"], "expected a pipeline file (it comes before"),
+        "digits": (["lanczos_x2", clip, "out.mkv", "--end", "1e999999"], "--end 1e999999"),
+        "long": (["lanczos_x2", clip, f"{'x' * 300}.mkv"], "File name too long"),
+        "long input": (["lanczos_x2", f"{'x' * 300}.rm", "out.mkv"], "File name too long"),
+        "suffix": (["lanczos_x2", clip, "out.mpg"], "a name that ends in .mkv, .mp4"),
+        "value": (
+            ["lanczos_x2", clip, "out.mkv", "--set", "input.deinterlace=maybe"],
+            "deinterlace: expected 'auto', 'off'",
+        ),
+        "pattern": (["lanczos_x2", clip, "out.mkv", "--set", "input.crop=1:2"], "as 'LEFT:TOP:"),
+        "key": (
+            ["lanczos_x2", clip, "out.mkv", "--set", "input.deinterlaced=off"],
+            "did you mean 'deinterlace'",
+        ),
+        "archive": (["lanczos_x2", clip, "out.mp4", "--set", "output.use=archive"], "an .mkv file"),
+        "glob": (["lanczos_x2", "*.rm.old", "out.mkv"], "no file has such a name"),
+        "few words": (["lanczos_x2", clip], "Missing argument"),
     }
 
 
 NAMES = [
     *("text", "empty", "missing", "directory", "sound only", "there", "same file", "no folder"),
     *("container", "pipeline", "device", "codec", "time", "beyond", "option", "url"),
+    *("order", "digits", "long", "long input", "suffix", "value", "pattern", "key", "archive"),
+    *("glob", "few words"),
 ]
 
 
@@ -97,15 +116,58 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     name: str, clip: Path, tmp_path: Path, restore: Restore
 ) -> None:
     arguments, expected = mistakes(clip, tmp_path)[name]
-    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
-    done = restore("run", *arguments)
+    refuses(restore, tmp_path, expected, "run", *arguments)
+
+
+def refuses(restore: Restore, folder: Path, expected: str, *arguments: object) -> None:
+    """One clear line, exit code 2, and every file as it was."""
+    before = {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+    done = restore(*arguments)
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith(("error:", "Error:"))]
     assert len(errors) == 1
-    assert {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
-    assert not list(tmp_path.rglob("*.parts"))
+    assert {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")} == before
+
+
+RECIPE = ROOT / "recipes" / "film_x2_fast.toml"
+OTHERS: dict[str, tuple[list[object], str]] = {
+    "sample there": (["sample", "there.rm"], "there.rm: exists already"),
+    "sample suffix": (["sample", "film.mp4"], "ends in .rm"),
+    "train recipe": (["train", "film_x2"], "no such training recipe"),
+    "train folder": (["train", "folder"], "folder: cannot be read"),
+    "train video": (["train", "there.rm"], "expected a training recipe"),
+    "train data": (["train", RECIPE, "--data", "nowhere"], "--data nowhere: no such folder"),
+    "train no data": (["train", RECIPE, "--work", "work"], "give --data"),
+    "train out": (["train", RECIPE, "--out", "there.rm"], "--out there.rm: expected a folder"),
+    "degrade missing": (["degrade", "a.mkv", "old", "--recipe", RECIPE], "a.mkv: expected a video"),
+    "degrade text": (["degrade", "a.txt", "old", "--recipe", RECIPE], "FFmpeg failed: Error"),
+    "degrade out": (["degrade", "a.txt", "there.rm", "--recipe", RECIPE], "expected a folder"),
+    "evaluate long": (["evaluate", "lanczos_x2", "--set", "x" * 300], "File name too long"),
+    "evaluate set": (["evaluate", "lanczos_x2", "--set", "nowhere"], "--set nowhere: expected"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_mistake_with_another_command(name: str, tmp_path: Path, restore: Restore) -> None:
+    (tmp_path / "there.rm").write_bytes(b"precious\0")
+    (tmp_path / "a.txt").write_text("No video.")
+    (tmp_path / "folder").mkdir()
+    arguments, expected = OTHERS[name]
+    refuses(restore, tmp_path, expected, *arguments)
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate"])
+def test_a_record_that_cannot_be_written_is_told_before_the_work(
+    command: str, clip: Path, tmp_path: Path, restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)  # root may write anywhere
+    words = {"run": ["lanczos_x2", clip, "o.mkv"], "evaluate": ["lanczos_x2", "--set", "nowhere"]}
+    refuses(
+        *(restore, tmp_path, "--json r.json: its folder cannot be written to", command),
+        *(*words[command], "--json", "r.json"),
+    )
 
 
 def test_run_makes_the_file_and_says_what_it_did(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,3 +79,22 @@ def test_a_time_after_the_end_and_a_missing_file_are_named(film: Path, tmp_path:
         before_after(film, film, tmp_path / "sheet.png", 9)
     with pytest.raises(InputError, match=r"none\.mkv: no such file"):
         before_after(film, tmp_path / "none.mkv", tmp_path / "sheet.png", 0)
+
+
+def test_a_long_film_shows_its_scenes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes_of = import_module("restore.sample.scenes")  # the package names the function so
+    shown: list[tuple[str, float]] = []
+    for name in ("_Town", "_Street"):
+        kind = getattr(scenes_of, name)
+        monkeypatch.setattr(kind, "__init__", lambda self, rng: None)
+        monkeypatch.setattr(kind, "frame", lambda self, t, name=name: shown.append((name, t)))
+    monkeypatch.setattr(scenes_of, "smaller", lambda large: large)
+    count = 3 * scenes_of.LONGEST + 1
+    assert len(list(scenes_of.scenes(count, np.random.default_rng(0)))) == len(shown) == count
+    assert sum(t == 0 for _, t in shown) == 8
+    last = max(t for name, t in shown if name == "_Street")
+    monkeypatch.undo()
+    # Drawn without complaint: a second later the street would end.
+    assert scenes_of._Street(np.random.default_rng(0)).frame(last).any()
+    longest = (scenes_of.LONGEST - round(0.55 * scenes_of.LONGEST) - 1) / scenes_of.RATE
+    assert scenes_of._Street(np.random.default_rng(0)).frame(longest).any()

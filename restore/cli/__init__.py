@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,19 @@ from restore import __version__
 from restore.cli import about, inspect, look, media, training
 from restore.cli.console import err, out
 from restore.errors import RestoreError
+
+_REFUSED = frozenset(
+    {
+        errno.ENAMETOOLONG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ELOOP,
+    }
+)
+"""What the system says of a path, or of the disk it is on, that a user can change."""
 
 app = typer.Typer(
     name="restore",
@@ -65,9 +79,19 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        code = _refused_path(error)
     except Exception as error:
         code = _usage_error(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refused_path(error: OSError) -> int:
+    """A name that is too long or a folder without permission may be met anywhere; the rest is ours."""
+    if error.filename is None or error.errno not in _REFUSED:
+        return _usage_error(error)
+    err.print(f"[bold red]error:[/] {escape(f'{error.filename}: {error.strerror}')}")
+    return 2
 
 
 def _usage_error(error: Exception) -> int:

@@ -79,14 +79,18 @@ def doctor() -> None:
 
 
 def sample(
-    output: Annotated[Path, typer.Argument(help="The RealMedia file to make, such as sample.rm.")],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="The RealMedia file to make, such as sample.rm."),
+    ],
     seconds: Annotated[float, typer.Option(min=0.5, max=600)] = 4.0,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
 ) -> None:
     """Make a short, damaged black-and-white film clip to try restore on."""
     from restore.sample import build_sample
 
-    build_sample(output, seconds, seed)
+    build_sample(output, seconds, seed, overwrite)
     out.print(f"wrote {output}", markup=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Any
@@ -11,11 +12,15 @@ from rich.console import Console
 
 from restore.errors import RestoreError
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+# Without emoji: a name such as ':top:' stays as it is.
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 PipelineArg = Annotated[
-    str, typer.Argument(help="A pipeline file, or the name of one that comes with restore.")
+    str,
+    typer.Argument(
+        metavar="PIPELINE", help="A pipeline file, or the name of one that comes with restore."
+    ),
 ]
 SetOpt = Annotated[
     list[str] | None,
@@ -31,22 +36,22 @@ KERNELS = ("lanczos3", "bicubic", "bilinear", "area")
 
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
+_NUMBER = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}", re.ASCII)
+"""Of a time: no more digits than a film can need."""
+
 
 def time_of(text: str | None, option: str) -> Fraction | None:
     """'83.5', '1:23.5' or '0:01:23.500' -> seconds. Raises RestoreError."""
     if text is None:
         return None
     parts = text.split(":")
-    try:
-        if len(parts) > 3 or any(p.strip() != p or p.startswith("-") for p in parts):
-            raise ValueError
-        seconds = Fraction(0)
-        for part in parts:
-            seconds = seconds * 60 + Fraction(part)
-    except (ValueError, ZeroDivisionError):
+    if len(parts) > 3 or not all(_NUMBER.fullmatch(part) for part in parts):
         raise RestoreError(
             f"{option} {text}: expected seconds or [HH:]MM:SS[.mmm], such as 83.5 or 1:23.5"
-        ) from None
+        )
+    seconds = Fraction(0)
+    for part in parts:
+        seconds = seconds * 60 + Fraction(part)
     return seconds
 
 

@@ -24,7 +24,10 @@ def run(
         ),
     ],
     output: Annotated[
-        Path, typer.Argument(help="The file to make: .mkv, .mp4, .mov, .webm, .avi or .ts.")
+        Path,
+        typer.Argument(
+            metavar="OUTPUT", help="The file to make: .mkv, .mp4, .mov, .webm, .avi or .ts."
+        ),
     ],
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")

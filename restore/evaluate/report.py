@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,8 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise OutputError(f"--json {path}: exists; use --overwrite to replace it")
     if not path.parent.is_dir():
         raise OutputError(f"--json {path}: the folder {path.parent} does not exist; create it")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise OutputError(f"--json {path}: its folder cannot be written to; choose another one")
 
 
 def write_document(result: Result, path: Path) -> None:
@@ -132,7 +136,8 @@ def write_document(result: Result, path: Path) -> None:
         part.write_text(json.dumps(document(result), indent=1) + "\n", "utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise OutputError(f"--json {path}: cannot be written: {error.strerror}") from None
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +35,8 @@ def check_report(path: Path, others: Sequence[Path], overwrite: bool) -> None:
     """Raises OutputError where the record cannot or must not be written."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise OutputError(f"--json {path}: expected a file name in a folder that exists")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise OutputError(f"--json {path}: its folder cannot be written to; choose another one")
     if any(path.absolute() == other.absolute() for other in others):
         raise OutputError(f"--json {path}: is the input or the output; choose another name")
     if path.exists() and not overwrite:
@@ -52,7 +55,8 @@ def write_report(path: Path, document: dict[str, Any]) -> None:
             os.close(handle)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise OutputError(f"--json {path}: cannot be written: {error.strerror}") from error
 
 

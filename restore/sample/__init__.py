@@ -23,9 +23,10 @@ from restore.sample.film import SOUND_RATE, old_print, soundtrack
 from restore.sample.scenes import HEIGHT, RATE, WIDTH, Picture, scenes
 
 
-def build_sample(path: Path, seconds: float = 4.0, seed: int = 0) -> None:
+def build_sample(path: Path, seconds: float = 4.0, seed: int = 0, overwrite: bool = False) -> None:
     """Write a RealMedia file (RV20 352x288 at 25 frames/s, AC-3) of `seconds`; the same seed gives the same
-    film. Replaces `path`. Raises OutputError."""
+    film. Raises OutputError, also where `path` exists and `overwrite` is not set."""
+    _check_target(path, overwrite)
     rng = np.random.default_rng(seed)
     count = max(2, round(seconds * RATE))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,15 @@ def build_sample(path: Path, seconds: float = 4.0, seed: int = 0) -> None:
         audio = {"acodec": "ac3", "b:a": "96k"}
         streams = ffmpeg.input(str(first)).video, ffmpeg.input(str(sound)).audio
         _ffmpeg(ffmpeg.output(*streams, str(path), format="rm", r=RATE, **rm, **audio))
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.suffix.lower() not in (".rm", ".rmvb"):
+        raise OutputError(
+            f"{path}: expected a name that ends in .rm, for RealMedia is what is made, got {path.suffix!r}"
+        )
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
 
 
 def before_after(source: Path, result: Path, png: Path, at_seconds: float) -> None:

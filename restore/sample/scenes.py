@@ -16,17 +16,23 @@ Canvas = NDArray[np.uint8]
 
 RATE = 25
 WIDTH, HEIGHT = 352, 288
+LONGEST = 7 * RATE
+"""Frames of both scenes together: by then the pan and the walk have reached the end."""
 DRAWN = 2
 """Scenes are drawn this many times larger, so that edges are photographed and not stair-cased."""
 
 
 def scenes(count: int, rng: np.random.Generator) -> Iterator[Picture]:
-    """`count` clean pictures, HEIGHT x WIDTH, of two scenes with a cut a little after the middle."""
-    cut = round(count * 0.55)
+    """`count` clean pictures, HEIGHT x WIDTH, of two scenes with a cut a little after the middle. A longer film shows
+    them again and again: what is drawn ends after LONGEST."""
     town, street = _Town(rng), _Street(rng)
-    for n in range(count):
-        large = town.frame(n / RATE) if n < cut else street.frame((n - cut) / RATE)
-        yield smaller(large)
+    rounds = -(-count // LONGEST)
+    for number in range(rounds):
+        length = count * (number + 1) // rounds - count * number // rounds
+        cut = round(length * 0.55)
+        for n in range(length):
+            large = town.frame(n / RATE) if n < cut else street.frame((n - cut) / RATE)
+            yield smaller(large)
 
 
 def smaller(large: Picture | Canvas) -> Picture:

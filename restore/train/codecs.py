@@ -183,6 +183,8 @@ def _run(output: Any, stdin: bytes | None, doing: str) -> bytes:
             cmd=program, input=stdin, capture_stdout=True, capture_stderr=True
         )
     except ffmpeg.Error as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()[:3]
+        lines = error.stderr.decode(errors="replace").strip().splitlines()[:3]
+        # '[in#0 @ 0x5559faaecf00] ...': an address tells a user nothing.
+        said = [re.sub(r"^\[[^]]* @ 0x[0-9a-f]+\] ", "", line) for line in lines]
         raise TrainError(f"{doing}: FFmpeg failed: {' | '.join(said)}") from None
     return bytes(out)

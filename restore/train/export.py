@@ -52,6 +52,8 @@ def degrade_files(
     memory. Raises TrainError: no clip, too small a clip, files that are already there, an encoder that fails.
     """
     clips = _clips(clean)
+    if out.exists() and not out.is_dir():
+        raise TrainError(f"{out}: expected a folder, found a file; choose another name")
     if not overwrite:
         there = [path for clip in clips for path in sorted(out.glob(f"{clip.stem}.*"))]
         if there:

@@ -74,6 +74,11 @@ def train(
     """
     recipe_path, out = Path(recipe_path), Path(out_dir)
     recipe = read_recipe(recipe_path)
+    for name, folder in (("--out", out), ("--work", work_dir), ("--data", data)):
+        if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+            raise TrainError(f"{name} {folder}: expected a folder, found a file")
+    if data is not None and not Path(data).exists():
+        raise TrainError(f"--data {data}: no such folder")
     work = Path(work_dir) if work_dir else out / f"{recipe.network.name}.work"
     shards = work / "shards"
     place = choose_device(device)

@@ -5,7 +5,6 @@ One TOML file, five tables; every fault is reported at once. `recipes/film_x2_fa
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from restore.errors import TrainError
 from restore.nets.architectures import ArchitectureName, ConditionName
-from restore.options import Options, check, hint
+from restore.options import Options, check, hint, read_toml
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
@@ -301,12 +300,12 @@ class Recipe(Options):
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in `path`; TrainError with one line per fault: '<file>: [table]: key: expected ..., got ...'."""
+    if not path.exists():
+        raise TrainError(f"{path}: no such training recipe; expected the path of a TOML file")
     try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise TrainError(f"{path}: no such training recipe") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainError(f"{path}: not a TOML file: {error}") from None
+        tables = read_toml(path, "a training recipe")
+    except ValueError as error:
+        raise TrainError(str(error)) from None
     known: dict[str, type[Options]] = {
         "data": Data, "degrade": Degrade, "network": Network, "optim": Optim, "loss": Loss,
     }  # fmt: skip

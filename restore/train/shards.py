@@ -127,7 +127,9 @@ def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
         if maps:
             shards.maps.append(read_maps(path, len(shards.lr[-1])))
     if not shards.lr:
-        raise TrainError(f"{folder}: no {kind}-*.safetensors shards; make them first")
+        raise TrainError(
+            f"{folder}: no {kind}-*.safetensors shards; give --data, the folder of clean material that they are made from"
+        )
     return shards
 
 

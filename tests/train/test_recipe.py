@@ -65,8 +65,8 @@ def test_a_patch_larger_than_its_sample_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "no such training recipe"),
-        ("[data", "not a TOML file"),
+        (None, "no such training recipe; expected"),
+        ("[data", "not valid TOML"),
         ("data = 3", "expected a table"),
     ],
 )
