@@ -26,13 +26,16 @@ def patches(
 ) -> tuple[Tensor, Tensor]:
     """The batch of one iteration: nominal luma (B, 1, p, p) and (B, 1, s*p, s*p), flipped and transposed together;
     of several processes each takes every n-th patch of the same batch. With `condition`, its planes follow the luma,
-    (B, 1 + k, p, p), and `pairs` must hold the maps."""
+    (B, 1 + k, p, p), and `pairs` must hold the maps.
+
+    With `candidates` that many are drawn for each, and the one Lanczos is furthest from the truth on is taken: most of
+    a picture is smooth and teaches nothing (SamplingAug, Wang et al. 2021)."""
     rng = np.random.default_rng([optim.seed, iteration])
     masks = np.random.default_rng([optim.seed, iteration, 1])
     sizes = np.cumsum([len(part) for part in pairs.lr])
     p = optim.crop
     lows, highs, told = [], [], []
-    for number in rng.integers(sizes[-1], size=optim.batch):
+    for number in rng.integers(sizes[-1], size=optim.batch * optim.candidates):
         shard = int(np.searchsorted(sizes, number, side="right"))
         index = int(number - (sizes[shard - 1] if shard else 0))
         lr, hr = pairs.lr[shard], pairs.hr[shard]
@@ -47,14 +50,25 @@ def patches(
             known = pairs.maps[shard].planes(condition, index, window)
             known[absent(len(condition), optim.condition_absent, masks)] = 0
             told.append(_turned(known, turn))
-    mine = slice(group.rank, None, group.count)
+    mine = [k for k in range(len(lows)) if k // optim.candidates % group.count == group.rank]
     low, high = (
         planes.to_nominal(
-            torch.stack(part[mine])[:, None].to(device), 8, full_range=False, chroma=False
+            torch.stack([part[k] for k in mine])[:, None].to(device), 8, full_range=False, chroma=False
         )
         for part in (lows, highs)
-    )
-    return (torch.cat([low, torch.stack(told[mine]).to(device)], 1) if condition else low), high
+    )  # fmt: skip
+    if condition:
+        low = torch.cat([low, torch.stack([told[k] for k in mine]).to(device)], 1)
+    if optim.candidates == 1:
+        return low, high
+    base = low[:, :1]
+    if scale > 1:
+        base = planes.resample(base, (scale * p, scale * p))
+    inner = slice(scale * optim.margin, scale * (p - optim.margin))
+    error = ((high - base)[..., inner, inner] ** 2).mean((1, 2, 3))
+    hardest = error.view(-1, optim.candidates).argmax(1)
+    chosen = hardest + optim.candidates * torch.arange(len(hardest), device=device)
+    return low[chosen], high[chosen]
 
 
 def absent(count: int, share: float, rng: np.random.Generator) -> list[int]:

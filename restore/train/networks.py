@@ -28,7 +28,7 @@ def build(shape: Network, *, init: bool = True) -> nn.Module:
         raise TrainError(f"[network]: {error}") from None
     if init and shape.init is not None:
         _start_from(net, shape, shape.init)
-    return net
+    return net if shape.branches else architectures.deployed(net)
 
 
 def _start_from(net: nn.Module, shape: Network, init: str) -> None:

@@ -176,6 +176,8 @@ class Network(Options):
     scale: Literal[1, 2, 3, 4] = 2
     condition: list[ConditionName] = []
     """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain only."""
+    branches: bool = True
+    """Train `plain` kernels as sums of branches; false: as they ship, which suits muon better."""
     init: str | None = None
     """Weights to start from: a model's name or a path; None: from scratch. Of a plain network also smaller ones (fewer
     channels, blocks, conditions): they are grown to the shape asked for and compute at first what they did."""
@@ -196,10 +198,14 @@ class Optim(Options):
     batch: Annotated[int, Field(ge=1, le=1024)] = 8
     crop: Annotated[int, Field(ge=16, le=512)] = 48
     """Side of the training patches, low-resolution pixels."""
+    candidates: Annotated[int, Field(ge=1, le=16)] = 1
+    """Patches drawn for every one that is trained on: the one Lanczos does worst on. 1: any."""
     margin: Annotated[int, Field(ge=0, le=16)] = 3
     """Low-resolution pixels at the patch border that the loss ignores (they lack their neighbours)."""
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """muon: orthogonal steps for the convolutions, AdamW for all else; further in equal time, at rates near 2e-3."""
     rate: Annotated[float, Field(gt=0, lt=1)] = 1e-3
-    """AdamW's peak learning rate, reached after `warm_up` iterations, then a cosine down to 0.1 %."""
+    """Peak learning rate, reached after `warm_up` iterations, then a cosine down to 0.1 %."""
     warm_up: Annotated[int, Field(ge=0)] = 300
     charbonnier: Annotated[float, Field(gt=0)] = 1e-3
     """Epsilon of the Charbonnier loss, nominal luma."""

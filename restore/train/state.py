@@ -14,6 +14,7 @@ from restore.errors import TrainError
 from restore.train.adversary import Adversary
 from restore.train.files import write_whole
 from restore.train.networks import build
+from restore.train.optimiser import make
 from restore.train.recipe import Recipe
 from restore.train.validation import Scores
 
@@ -36,7 +37,7 @@ class State:
     net: nn.Module
     average: nn.Module
     """Exponential moving average of `net`: what is validated and shipped."""
-    optimiser: torch.optim.AdamW
+    optimiser: torch.optim.Optimizer
     loss_sum: Tensor
     """Of the iterations since the last look; 0-dim float64."""
     adversary: Adversary | None = None
@@ -65,9 +66,7 @@ def start(recipe: Recipe, device: torch.device) -> State:
     average = build(recipe.network, init=False).to(device)
     average.load_state_dict(net.state_dict())
     average.requires_grad_(requires_grad=False)
-    optimiser = torch.optim.AdamW(
-        net.parameters(), recipe.optim.rate, betas=(0.9, 0.99), weight_decay=0
-    )
+    optimiser = make(recipe.optim.optimiser, net, recipe.optim.rate)
     loss, adversary = recipe.loss, None
     if loss is not None and "adversarial" in loss.terms():
         adversary = Adversary(loss.discriminator_channels, loss.discriminator_rate, device)
@@ -113,7 +112,13 @@ def load_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
         )
     state.net.load_state_dict(content["net"])
     state.average.load_state_dict(content["average"])
-    state.optimiser.load_state_dict(content["optimiser"])
+    try:
+        state.optimiser.load_state_dict(content["optimiser"])
+    except (ValueError, KeyError):
+        raise TrainError(
+            f"{path}: the checkpoint is of another optimiser than {recipe.optim.optimiser!r}; go on with that one, choose "
+            "another work folder or start without resume"
+        ) from None
     state.iteration, state.seconds = content["iteration"], content["seconds"]
     state.loss_sum = content.get("loss_sum", state.loss_sum)
     state.looks = [
@@ -125,6 +130,7 @@ def load_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
 
 
 def _shape(recipe: Recipe) -> dict[str, Any]:
-    return recipe.network.model_dump(
+    shape = recipe.network.model_dump(
         include={"architecture", "channels", "blocks", "scale", "condition"}
     )
+    return shape if recipe.network.branches else shape | {"branches": False}

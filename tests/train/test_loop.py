@@ -68,12 +68,21 @@ discriminator_channels = 4
 """
 
 
-@pytest.mark.parametrize("losses", ["", ALL_LOSSES], ids=["default", "every loss"])
+MUON = RECIPE.replace("channels = 4", "channels = 16\nbranches = false").replace(
+    "[optim]", '[optim]\noptimiser = "muon"\ncandidates = 3'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "losses"),
+    [(RECIPE, ""), (RECIPE, ALL_LOSSES), (MUON, "")],
+    ids=["default", "every loss", "muon on the hardest patches"],
+)
 def test_an_interrupted_run_gives_the_same_checkpoint(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: str
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, losses: str
 ) -> None:
     recipe = tmp_path / "r.toml"
-    text = RECIPE.replace("iterations = 12", "iterations = 24\npatience = 9")
+    text = text.replace("iterations = 12", "iterations = 24\npatience = 9")
     text = text.replace("every = 100", "every = 7").replace("\ncrop = 16", "\ncrop = 24")
     recipe.write_text(text + losses.replace("BACKBONE", str(backbone(tmp_path))))
     whole, broken = work(root, tmp_path / "whole"), work(root, tmp_path / "broken")
@@ -343,6 +352,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         train(recipe, tmp_path, work_dir=work(root, tmp_path / "w"))
 
 
+def test_a_checkpoint_of_another_optimiser_is_refused(root: Path, tmp_path: Path) -> None:
+    recipe, folder = tmp_path / "r.toml", work(root, tmp_path / "w")
+    recipe.write_text(RECIPE.replace("channels = 4", "channels = 16"))
+    train(recipe, tmp_path, work_dir=folder)
+    recipe.write_text(recipe.read_text().replace("[optim]", '[optim]\noptimiser = "muon"'))
+    with pytest.raises(TrainError, match="of another optimiser than 'muon'"):
+        train(recipe, tmp_path, work_dir=folder)
+
+
 def test_a_checkpoint_of_another_network_is_refused(root: Path, tmp_path: Path) -> None:
     folder = work(root, tmp_path / "w")
     train(root / "tiny.toml", tmp_path, work_dir=folder)
@@ -378,6 +396,23 @@ def test_patches_pair_up_and_depend_on_the_iteration_alone(root: Path) -> None:
     small = torch.nn.functional.avg_pool2d(high, 2)
     assert (small - low).square().mean() < 0.2 * (small - low.flip(-1)).square().mean()
     assert (small - low).square().mean() < 0.2 * (small - low.mT).square().mean()
+
+
+def test_of_the_candidates_the_hardest_is_taken(root: Path) -> None:
+    pairs = read_shards(root / "shards", "train")
+    optim = Optim(batch=4, crop=16, margin=2)
+    device = torch.device("cpu")
+
+    def drawn(batch: int, candidates: int) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = optim.model_copy(update={"batch": batch, "candidates": candidates})
+        return loop.patches(pairs, wanted, 3, 2, device)
+
+    low, high = drawn(4, 3)
+    every_low, every_high = drawn(12, 1)
+    error = (every_high - planes.resample(every_low, (32, 32)))[..., 4:-4, 4:-4]
+    worst = (error**2).mean((1, 2, 3)).view(4, 3).argmax(1) + torch.tensor([0, 3, 6, 9])
+    assert torch.equal(low, every_low[worst])
+    assert torch.equal(high, every_high[worst])
 
 
 def test_the_schedule_warms_up_and_ends_near_zero() -> None:
