@@ -322,3 +322,24 @@ def test_a_wrong_value_of_compare_is_named(
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {option}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_batch_goes_on_after_a_failure_and_sums_up(
+    clip: Path, tmp_path: Path, restore: Restore
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.mpg").write_bytes(clip.read_bytes())
+    (tmp_path / "in" / "two.mpg").write_text("This is not a video.\n" * 100)
+    (tmp_path / "in" / "three.mpg").write_bytes(clip.read_bytes())
+    (tmp_path / "in" / "three.mpg.toml").write_text("end = '0.4'\n")
+    command = ("batch", "in", "lanczos_x2", "--out", "new", "--set=output.preset=ultrafast")
+    done = restore(*command, "--json", "sum.json")
+    assert done.returncode == 2
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["one.mkv", "three.mkv"]
+    assert "3 files, 1 failed" in done.stdout
+    assert done.stderr.count("error:") == 1
+    states = [s["state"] for s in json.loads((tmp_path / "sum.json").read_text())]
+    assert states == ["done", "done", "failed"]
+    shown = restore(*command, "--dry-run")
+    assert "two.mkv" in shown.stdout
+    assert not (tmp_path / "new" / "two.mkv").exists()

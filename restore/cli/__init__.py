@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from restore import __version__
-from restore.cli import about, inspect, look, media, training
+from restore.cli import about, inspect, look, many, media, training
 from restore.cli.console import err, out
 from restore.errors import RestoreError
 
@@ -56,7 +56,7 @@ def _root(
 
 
 for command in (
-    *(media.run, media.check, inspect.inspect, look.compare),
+    *(media.run, media.check, inspect.inspect, look.compare, many.batch),
     *(about.stages, about.models, about.doctor),
     *(training.train, training.degrade, training.evaluate),
     about.sample,

@@ -1,0 +1,184 @@
+"""Many files through one pipeline: `restore batch`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from restore.errors import InputError, OutputError, PipelineFileError, RestoreError
+from restore.io.output import CONTAINERS
+from restore.options import Options, check
+from restore.pipeline import PipelineSpec, find_pipeline, read_pipeline
+
+VIDEO = frozenset(
+    {
+        *(".rm", ".rmvb", ".avi", ".divx", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".dat", ".vob"),
+        *(".ts", ".m2ts", ".mts", ".mkv", ".mp4", ".m4v", ".mov", ".qt", ".webm", ".wmv", ".asf"),
+        *(".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".mxf", ".dv", ".amv", ".mod", ".tod"),
+    }
+)
+"""Endings that are taken for videos in a folder; a pattern takes what it matches."""
+
+
+class Sidecar(Options):
+    """What one file of a batch wants otherwise: NAME.toml beside NAME."""
+
+    pipeline: str | None = None
+    """Instead of the batch's."""
+    set: list[str] = []
+    """Settings as `--set` takes them; they win over the batch's own."""
+    start: str | None = None
+    """Begin here, as `--start`."""
+    end: str | None = None
+    """Stop here, as `--end`."""
+    output: str | None = None
+    """Name of the output in the batch's folder."""
+    skip: bool = False
+    """Leave the file out."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a batch, whose settings have been checked."""
+
+    input: Path
+    output: Path
+    spec: PipelineSpec
+    start: str | None
+    end: str | None
+    skip: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file."""
+
+    entry: Entry
+    state: Literal["done", "there", "skipped", "failed"]
+    """there: the output exists already, it was not touched."""
+    error: BaseException | None = None
+    """failed: why."""
+
+
+def plan(
+    where: str,
+    pipeline: str,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    suffix: str = ".mkv",
+) -> list[Entry]:
+    """The files of a folder, or those that match a pattern, in order of their names, each with its sidecar's settings.
+    Raises InputError where there is none, OutputError for the output folder, PipelineFileError with every problem of
+    the pipeline and all sidecars."""
+    inputs = _inputs(where)
+    if suffix not in CONTAINERS:
+        raise OutputError(
+            f"--container {suffix}: expected one of {', '.join(CONTAINERS)}, got {suffix!r}"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--out {folder}: expected a folder, found a file")
+    if any(path.parent.resolve() == folder.resolve() for path in inputs):
+        raise OutputError(
+            f"--out {folder}: holds the inputs; the next batch would take the outputs for some: choose another folder"
+        )
+    read_pipeline(find_pipeline(pipeline), overrides)  # its own faults once, not once a file
+    problems: list[str] = []
+    stems = Counter(path.stem for path in inputs)
+    entries = []
+    for path in inputs:
+        name = (path.stem if stems[path.stem] == 1 else path.name) + suffix
+        sidecar = _sidecar(path, problems)
+        output = folder / (sidecar.output or name)
+        if output.parent != folder or output.suffix.lower() not in CONTAINERS:
+            problems.append(
+                f"{path.name}.toml: output: expected a file name that ends in {', '.join(CONTAINERS)}, "
+                f"got {sidecar.output!r}"
+            )
+        try:
+            spec = read_pipeline(
+                find_pipeline(sidecar.pipeline or pipeline), [*overrides, *sidecar.set]
+            )
+        except PipelineFileError as error:
+            problems += [f"{path.name}.toml: {p}" for p in error.problems]
+            continue
+        entries.append(Entry(path, output, spec, sidecar.start, sidecar.end, sidecar.skip))
+    for name, count in Counter(e.output.name for e in entries if not e.skip).items():
+        if count > 1:
+            problems.append(f"{name}: {count} files would be written under this name")
+    if problems:
+        raise PipelineFileError(problems)
+    return entries
+
+
+def run_batch(
+    entries: Sequence[Entry], restore: Callable[[Entry], None], overwrite: bool
+) -> Iterator[Outcome]:
+    """Each file in turn; `restore` makes its output. A file that fails stops none of the others."""
+    for entry in entries:
+        if entry.skip:
+            yield Outcome(entry, "skipped")
+        elif entry.output.exists() and not overwrite:
+            yield Outcome(entry, "there")
+        else:
+            try:
+                entry.output.parent.mkdir(parents=True, exist_ok=True)
+                restore(entry)
+            except Exception as error:
+                yield Outcome(entry, "failed", error)
+            else:
+                yield Outcome(entry, "done")
+
+
+def summary(outcomes: Sequence[Outcome]) -> list[dict[str, str | None]]:
+    """For `--json`: one object a file."""
+    return [
+        {
+            "input": str(o.entry.input),
+            "output": str(o.entry.output),
+            "pipeline": o.entry.spec.name,
+            "state": o.state,
+            "error": None if o.error is None else error_text(o.error),
+        }
+        for o in outcomes
+    ]
+
+
+def error_text(error: BaseException) -> str:
+    """What a user should read of it."""
+    if isinstance(error, RestoreError):
+        return str(error)
+    return f"a fault of restore: {type(error).__name__}: {error}"
+
+
+def _inputs(where: str) -> list[Path]:
+    path = Path(where)
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.suffix.lower() in VIDEO and p.is_file()]
+        if not found:
+            raise InputError(
+                f"{where}: no video lies in this folder; try a pattern, such as '*.bin'"
+            )
+    else:
+        start = Path(path.anchor)
+        pattern = str(path.relative_to(start))
+        found = [path] if path.is_file() else [p for p in start.glob(pattern) if p.is_file()]
+        found = [p for p in found if p.suffix.lower() != ".toml"]
+        if not found:
+            raise InputError(f"{where}: no such folder, and no file matches; check the name")
+    return sorted(found)
+
+
+def _sidecar(path: Path, problems: list[str]) -> Sidecar:
+    file = path.with_name(f"{path.name}.toml")
+    if not file.is_file():
+        return Sidecar()
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        problems.append(f"{file}: not valid TOML: {error}")
+        return Sidecar()
+    return check(Sidecar, table, str(file), problems) or Sidecar()

@@ -1,0 +1,107 @@
+"""Many files: which, with what settings, and what one failure does to the others."""
+
+from pathlib import Path
+
+import pytest
+
+from restore.errors import InputError, OutputError, PipelineFileError
+from restore.run.batch import Entry, Outcome, plan, run_batch, summary
+
+
+@pytest.fixture
+def tapes(tmp_path: Path) -> Path:
+    folder = tmp_path / "tapes"
+    folder.mkdir()
+    for name in ("b.rmvb", "a.AVI", "a.rm", "notes.txt", "cover.jpg"):
+        (folder / name).touch()
+    return folder
+
+
+def outputs(entries: list[Entry]) -> dict[str, str]:
+    return {e.input.name: e.output.name for e in entries}
+
+
+def test_a_folder_gives_its_videos_in_order(tapes: Path, tmp_path: Path) -> None:
+    entries = plan(str(tapes), "lanczos_x2", tmp_path / "out")
+    assert [e.input.name for e in entries] == ["a.AVI", "a.rm", "b.rmvb"]
+    # Two of one name keep their endings.
+    assert outputs(entries) == {"a.AVI": "a.AVI.mkv", "a.rm": "a.rm.mkv", "b.rmvb": "b.mkv"}
+
+
+def test_a_pattern_takes_what_it_matches(tapes: Path, tmp_path: Path) -> None:
+    (tapes / "a.rm.toml").touch()
+    entries = plan(str(tapes / "a*"), "lanczos_x2", tmp_path / "out", suffix=".mp4")
+    assert outputs(entries) == {"a.AVI": "a.AVI.mp4", "a.rm": "a.rm.mp4"}
+
+
+def test_a_sidecar_changes_its_file_alone(tapes: Path, tmp_path: Path) -> None:
+    (tapes / "b.rmvb.toml").write_text(
+        'pipeline = "bw_film_x2"\nset = ["output.crf=30"]\nstart = "0:10"\nend = "20"\noutput = "film.mp4"\n'
+    )
+    (tapes / "a.rm.toml").write_text("skip = true\n")
+    one, two, three = plan(str(tapes), "lanczos_x2", tmp_path / "out", ["output.crf=10"])
+    assert (one.spec.name, one.spec.output.crf, one.skip) == ("lanczos_x2", 10, False)
+    assert two.skip
+    assert (three.spec.name, three.spec.output.crf) == ("bw_film_x2", 30)
+    assert (three.start, three.end, three.output.name) == ("0:10", "20", "film.mp4")
+
+
+def test_every_problem_is_named_before_the_first_file(tapes: Path, tmp_path: Path) -> None:
+    (tapes / "a.AVI.toml").write_text("pipelin = 'x'\n")
+    (tapes / "a.rm.toml").write_text("set = ['output.crv=20']\n")
+    (tapes / "b.rmvb.toml").write_text("output = '../b.mkv'\n[")
+    with pytest.raises(PipelineFileError) as caught:
+        plan(str(tapes), "lanczos_x2", tmp_path / "out")
+    text = str(caught.value)
+    assert len(caught.value.problems) == 3
+    assert "a.AVI.toml: pipelin: unknown key; did you mean 'pipeline'?" in text
+    assert "a.rm.toml: lanczos_x2.toml: [output]: crv" in text
+    assert "b.rmvb.toml: not valid TOML" in text
+
+
+@pytest.mark.parametrize("name", ["../b.mkv", "b.xyz", "/tmp/b.mkv"])
+def test_an_output_stays_in_its_folder(name: str, tapes: Path, tmp_path: Path) -> None:
+    (tapes / "b.rmvb.toml").write_text(f"output = '{name}'\n")
+    with pytest.raises(PipelineFileError, match=r"b\.rmvb\.toml: output: expected a file name"):
+        plan(str(tapes), "lanczos_x2", tmp_path / "out")
+
+
+def test_two_files_of_one_output_are_refused(tapes: Path, tmp_path: Path) -> None:
+    (tapes / "a.rm.toml").write_text("output = 'b.mkv'\n")
+    with pytest.raises(PipelineFileError, match=r"b\.mkv: 2 files"):
+        plan(str(tapes), "lanczos_x2", tmp_path / "out")
+
+
+def test_wrong_places(tapes: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no video lies"):
+        plan(str(tmp_path / "none"), "lanczos_x2", tmp_path / "out")
+    with pytest.raises(InputError, match="no file matches"):
+        plan(str(tmp_path / "*.nothing"), "lanczos_x2", tmp_path / "out")
+    with pytest.raises(OutputError, match="holds the inputs"):
+        plan(str(tapes), "lanczos_x2", tapes)
+    with pytest.raises(OutputError, match=r"--container \.xyz"):
+        plan(str(tapes), "lanczos_x2", tmp_path / "out", suffix=".xyz")
+    with pytest.raises(PipelineFileError, match="did you mean 'lanczos_x2'"):
+        plan(str(tapes), "lanczos_x3", tmp_path / "out")
+
+
+def test_a_failure_stops_no_other(tapes: Path, tmp_path: Path) -> None:
+    (tapes / "c.rm").touch()
+    (tapes / "c.rm.toml").write_text("skip = true\n")
+    entries = plan(str(tapes), "lanczos_x2", tmp_path / "out")
+
+    def restore(entry: Entry) -> None:
+        if entry.input.name == "a.AVI":
+            raise InputError("a.AVI: broken")
+        entry.output.write_bytes(b"made")
+
+    def states(outcomes: list[Outcome]) -> list[str]:
+        return [o.state for o in outcomes]
+
+    first = list(run_batch(entries, restore, overwrite=False))
+    assert states(first) == ["failed", "done", "done", "skipped"]
+    again = list(run_batch(entries, restore, overwrite=False))
+    assert states(again) == ["failed", "there", "there", "skipped"]
+    assert states(list(run_batch(entries, restore, overwrite=True)))[1] == "done"
+    assert [s["error"] for s in summary(first)] == ["a.AVI: broken", None, None, None]
