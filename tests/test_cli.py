@@ -343,3 +343,16 @@ def test_batch_goes_on_after_a_failure_and_sums_up(
     shown = restore(*command, "--dry-run")
     assert "two.mkv" in shown.stdout
     assert not (tmp_path / "new" / "two.mkv").exists()
+
+
+def test_preview_writes_pictures_and_a_table(clip: Path, tmp_path: Path, restore: Restore) -> None:
+    done = restore("preview", "lanczos_x2", clip, "--count", "2", "--out", "look")
+    assert done.returncode == 0, done.stderr
+    assert "192x128" in done.stdout
+    assert "25 frames, 0:01.000, 1 scenes" in done.stdout
+    names = sorted(p.name for p in (tmp_path / "look").iterdir())
+    assert len(names) == 2 * 2 + 2
+    assert names[-2:] == ["details.png", "sheet.png"]
+    again = restore("preview", "lanczos_x2", clip, "--out", "look")
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr

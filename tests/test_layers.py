@@ -28,7 +28,7 @@ LAYERS = [
     {"index", "windowing", "pipeline"},
     {"worker", "panels"},
     {"run"},
-    {"sample", "train", "compare", "inspect", "reference", "doctor"},
+    {"sample", "train", "compare", "preview", "inspect", "reference", "doctor"},
     {"evaluate"},
     {"progress"},
     {"cli"},

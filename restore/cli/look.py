@@ -1,4 +1,4 @@
-"""Commands that show what was done: compare."""
+"""Commands that show what was or would be done: compare, preview."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from restore.cli.console import KERNELS, MODES, err, one_of, out, time_of
+from restore.cli.console import KERNELS, MODES, DeviceOpt, SetOpt, err, one_of, out, time_of
 from restore.errors import RestoreError
 
 CropOpt = Annotated[
@@ -116,6 +117,79 @@ def compare(
             "few frames of the two lie at the same time: if B is a part of A, --offset says where it begins",
             markup=False,
         )
+
+
+def preview(
+    pipelines: Annotated[
+        list[str],
+        typer.Argument(metavar="PIPELINE...", help="One, or several to choose from."),
+    ],
+    path: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for the pictures; else INPUT.preview."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=40, help="How many moments.")] = 6,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TIME", help="This moment: seconds or [HH:]MM:SS[.mmm]; repeatable."),
+    ] = None,
+    set_: SetOpt = None,
+    device: DeviceOpt = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
+    ] = False,
+) -> None:
+    """Render a few moments of INPUT before and after, and say what the whole would take."""
+    from restore.io.formats import described
+    from restore.pipeline import find_pipeline, read_pipeline
+    from restore.preview.render import preview as make
+    from restore.preview.sheet import duration_text, size_text, stills, write_png
+    from restore.progress import seconds_text
+    from restore.worker import find_device
+
+    folder = folder or Path(f"{path.name}.preview")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not overwrite):
+        raise RestoreError(
+            f"{folder}: exists already; choose another with --out or pass --overwrite"
+        )
+    specs = [read_pipeline(find_pipeline(name), set_ or []) for name in pipelines]
+    times = sorted({time_of(text, "--at") or Fraction(0) for text in at or ()})
+    with err.status("reading") as status:
+        made = make(
+            path,
+            specs,
+            find_device(device),
+            threads or len(os.sched_getaffinity(0)),
+            count=count,
+            at=times,
+            note=status.update,
+        )
+    pictures = stills(made)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in pictures.items():
+        write_png(folder / name, image)
+    table = Table("pipeline", "picture", "per frame", "whole job, about", "size, about")
+    for shown in made.after:
+        cost = shown.cost
+        whole = cost is not None and cost.seconds is not None and cost.bytes is not None
+        table.add_row(
+            shown.spec.name,
+            f"{shown.format.width}x{shown.format.height} {described(shown.format)}",
+            f"{1000 * cost.per_frame:.0f} ms" if cost else "",
+            duration_text(cost.seconds or 0) if cost and whole else "-",
+            size_text(cost.bytes or 0) if cost and whole else "-",
+        )
+    out.print(table)
+    if made.whole:
+        out.print(
+            f"{made.frames} frames, {seconds_text(made.duration)}, {made.scenes} scenes; sizes are of the picture alone",
+            markup=False,
+        )
+    out.print(f"wrote {len(pictures)} pictures to {folder}: sheet.png shows all", markup=False)
 
 
 def _labels(text: str | None, a: Path, b: Path) -> tuple[str, str]:

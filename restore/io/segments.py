@@ -61,6 +61,12 @@ class SegmentClock:
         self.durations = array("q", (following[p] - p for p in self.pts))
 
 
+def packet_sizes(path: Path) -> list[tuple[bool, int]]:
+    """(whether it is a key frame, bytes) of each packet of a segment."""
+    with open_segment(path) as (file, stream, _):
+        return [(bool(p.is_keyframe), p.size) for p in file.demux(stream) if p.size]
+
+
 def _usual(steps: Sequence[int]) -> Fraction:
     """The mean where the rate is constant but for rounding to ticks, else the median."""
     mean = Fraction(sum(steps), len(steps)) if steps else Fraction(1)
