@@ -20,6 +20,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,14 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from safetensors.torch import load_file
 from torch import Tensor
 
 from restore.errors import TrainError
 from restore.train.codecs import Codes
 from restore.train.degrade import Pair, degrade
+from restore.train.files import WriteError, write_whole, writing
 from restore.train.maps import Maps, make_maps, read_maps
 from restore.train.plan import Category, draw, validated
 from restore.train.recipe import Data, Recipe
@@ -80,7 +83,8 @@ def make_shards(
     started = time.monotonic()
     names = ["val-000", *(f"train-{k:03d}" for k in range(recipe.data.shards))]
     jobs = [name for name in names if not (out / f"{name}.json").exists()]
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     workers = min(workers or os.cpu_count() or 1, max(1, len(jobs)))
 
     def work() -> Any:
@@ -93,14 +97,23 @@ def make_shards(
         for job in work():
             progress(_make_shard(job))
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pending: list[Any] = []
-        for job in work():
-            pending.append(pool.apply_async(_make_shard, (job,)))
-            while len(pending) >= workers:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        pending: set[Future[str]] = set()
+        try:
+            for job in work():
+                pending.add(pool.submit(_make_shard, job))
+                while len(pending) >= workers:
+                    pending = _collect(pending, progress)
+            while pending:
                 pending = _collect(pending, progress)
-        while pending:
-            pending = _collect(pending, progress)
+        except BrokenProcessPool:
+            raise TrainError(
+                f"{out}: a process that made shards was ended from outside (out of memory?); shards that are whole are "
+                "kept: run the same command again"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
@@ -133,11 +146,12 @@ def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
     return shards
 
 
-def _collect(pending: list[Any], progress: Callable[[str], None]) -> list[Any]:
-    time.sleep(0.05)
-    for job in [p for p in pending if p.ready()]:
-        progress(job.get())
-    return [p for p in pending if not p.ready()]
+def _collect(pending: set[Future[str]], progress: Callable[[str], None]) -> set[Future[str]]:
+    """Waits for at least one; tells of those done, and returns the others."""
+    done, others = wait(pending, return_when=FIRST_COMPLETED)
+    for job in done:
+        progress(job.result())
+    return others
 
 
 def _check_same_recipe(recipe: Recipe, out: Path) -> None:
@@ -183,6 +197,8 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
             with tempfile.TemporaryDirectory() as folder:
                 plan = draw(recipe.degrade, rng, category)
                 pair = degrade(frames, plan, recipe.network.scale, rng, Path(folder))
+        except WriteError:
+            raise
         except TrainError as error:
             failed.append(str(error))
             if len(failed) > 2 + FAILURES * count:
@@ -201,14 +217,12 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
         "stream": np.frombuffer(b"".join(streams), np.uint8),
     }  # fmt: skip
     path = out / f"{name}.safetensors"
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
+    write_whole(path, save(tensors))
     index = {
         "recipe": _fingerprint(recipe), "samples": samples, "sequences": sequences, "failed": failed,
     }  # fmt: skip
-    part.write_text(json.dumps(index), "utf-8")
-    part.replace(path.with_suffix(".json"))  # last: its presence says that the shard is whole
+    # Last: its presence says that the shard is whole.
+    write_whole(path.with_suffix(".json"), json.dumps(index).encode())
     make_maps(path.with_suffix(".json"))
     return f"{name}: {len(samples)} samples of {len(sequences)} sequences, {len(failed)} failed"
 

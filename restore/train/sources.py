@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from restore.errors import TrainError
 from restore.train.codecs import Codes, read_clip
+from restore.train.files import writing
 from restore.train.recipe import Data
 
 Frames = NDArray[np.float32]
@@ -152,11 +153,18 @@ class Library:
         key = zlib.crc32(f"{source.name} {source.scale} {source.path.stat().st_size}".encode())
         path = self.cache / f"{source.path.stem}-{key:08x}.npy"
         if not path.exists():
-            self.cache.mkdir(parents=True, exist_ok=True)
+            clip = read_clip(source.path, source.scale)
+            # Of several processes that read the same clip each writes a file of its own.
             part = path.with_suffix(f".{np.random.SeedSequence().entropy}.part")
-            with part.open("wb") as file:
-                np.save(file, read_clip(source.path, source.scale))
-            part.replace(path)
+            with writing(path):
+                try:
+                    self.cache.mkdir(parents=True, exist_ok=True)
+                    with part.open("wb") as file:
+                        np.save(file, clip)
+                    part.replace(path)
+                except OSError:
+                    part.unlink(missing_ok=True)
+                    raise
         frames: Codes = np.load(path, mmap_mode="r")
         return frames
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import resource
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from clean import RECIPE, pool
+from clean import RECIPE, killed, pool
 
 from restore import planes
 from restore.errors import TrainError
+from restore.train import shards
 from restore.train.codecs import decode
 from restore.train.recipe import read_recipe
 from restore.train.shards import LATER_STEPS, _check_same_recipe, make_shards, read_shards
@@ -111,6 +114,35 @@ def test_shards_do_not_depend_on_interruptions(made: Path, tmp_path: Path) -> No
     make_shards(recipe, made, out, workers=1, progress=said.append)
     assert [line.split(":")[0] for line in said] == ["train-001"]
     assert again.read_bytes() == first
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"], ids=["clips", "shard"])
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    made: Path, tmp_path: Path, suffix: str
+) -> None:
+    recipe, out = read_recipe(made / "tiny.toml"), tmp_path / "shards"
+    if suffix == ".safetensors":
+        shutil.copytree(made / "shards" / "clips", out / "clips")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        with pytest.raises(TrainError, match=r"cannot be written: .*: make room") as caught:
+            make_shards(recipe, made, out, workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{suffix}: cannot" in str(caught.value)
+    assert not list(out.rglob("*.part"))
+    make_shards(recipe, made, out, workers=1)
+    name = "train-001.safetensors"
+    assert (out / name).read_bytes() == (made / "shards" / name).read_bytes()
+
+
+def test_a_worker_that_is_killed_is_told(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_make_shard", killed)
+    with pytest.raises(TrainError, match=r"ended from outside .* run the same command again"):
+        make_shards(read_recipe(made / "tiny.toml"), made, tmp_path / "shards", workers=2)
 
 
 def test_shards_of_another_recipe_are_not_mixed_in(made: Path, tmp_path: Path) -> None:
