@@ -4,7 +4,7 @@
 (N samples, C context frames, crop h x w):
   steps   (N, C, h/16, w/16) float16   quantiser step of each macroblock, in 8-bit codes; 0: unknown
   types   (N, C)             uint8     picture type, a place in TYPES; 0: unknown
-A sequence that met no codec says nothing: all 0. Shards from before there were sidecars get theirs when a recipe asks
+A sequence that met no video codec says nothing: all 0. Shards from before there were sidecars get theirs when a recipe asks
 for conditions.
 """
 
@@ -124,9 +124,9 @@ def read_maps(index: Path, samples: int) -> Maps:
 def _told(
     index: Path, sequence: dict[str, Any], stream: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
-    """((T, rows, columns) steps, (T,) types) of a sequence; None if it met no codec."""
+    """((T, rows, columns) steps, (T,) types) of a sequence; None if it met no video codec."""
     start, length = sequence["stream"]
-    if not length:
+    if not length or sequence["steps"][-1]["codec"] == "jpeg":
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream"
