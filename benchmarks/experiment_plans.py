@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from restore.nets.edsr import EDSR
-from restore.train.recipe import Data, Degrade, Folder, Kernel, Loss, Network, Optim, Recipe, Term
+from restore.train.recipe import Data, Degrade, Folder, Kernel, Network, Optim, Recipe
+from restore.train.terms import Loss, Term
 
 HELD = [
     "clips2/kivy_city_*", "clips2/intel_asl_*", "clips2/flutter_bee_*", "clips2/udacity_road_*",
@@ -34,7 +35,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Test:
+class Trial:
     """A column of the table."""
 
     name: str
@@ -49,7 +50,7 @@ class Experiment:
 
     question: str
     arms: tuple[Arm, ...]
-    tests: tuple[Test, ...]
+    trials: tuple[Trial, ...]
 
 
 def plain(**settings: Any) -> Network:
@@ -90,7 +91,7 @@ def coded(second: float, other: float = 0.0, **data: Any) -> Recipe:
 
 
 POOLS: dict[str, Recipe] = {
-    "opencv_bilinear": clean("area"),  # at factor 2 OpenCV's bilinear takes the mean of 2 x 2
+    "opencv_bilinear": clean("opencv_bilinear"),
     "matlab_bilinear": clean("bilinear"),
     "matlab_bicubic": clean("catmull_rom"),
     "mixed": coded(0.5, 0.1),
@@ -102,7 +103,7 @@ POOLS: dict[str, Recipe] = {
 
 KERNELS = ("opencv_bilinear", "matlab_bilinear", "matlab_bicubic")
 
-WHOLE = Test("clean, MPEG-1, RV20, others", "mixed", ("clean", "near_clean", *CODECS))
+WHOLE = Trial("clean, MPEG-1, RV20, others", "mixed", ("clean", "near_clean", *CODECS))
 
 
 def with_batch_norm() -> nn.Module:
@@ -123,7 +124,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "kernels": Experiment(
         "what a wrong down-scaling kernel in training costs",
         tuple(Arm(name, name, plain()) for name in KERNELS),
-        tuple(Test(name, name, ("clean",)) for name in KERNELS),
+        tuple(Trial(name, name, ("clean",)) for name in KERNELS),
     ),
     "losses": Experiment(
         "L1, Charbonnier or squared error",
@@ -140,12 +141,12 @@ EXPERIMENTS: dict[str, Experiment] = {
             Arm("none", "matlab_bicubic", small_edsr()),
             Arm("batch norm", "matlab_bicubic", small_edsr(), make=with_batch_norm),
         ),
-        (Test("MATLAB bicubic", "matlab_bicubic", ("clean",)),),
+        (Trial("MATLAB bicubic", "matlab_bicubic", ("clean",)),),
     ),
     "codecs": Experiment(
         "pairs through MPEG-1 alone, or MPEG-1 and then RV20",
         (Arm("MPEG-1", "mpeg1", plain()), Arm("MPEG-1 -> RV20", "mpeg1_rv20", plain())),
-        (Test("MPEG-1", "mixed", ("mpeg1",)), Test("MPEG-1 -> RV20", "mixed", ("rv20",))),
+        (Trial("MPEG-1", "mixed", ("mpeg1",)), Trial("MPEG-1 -> RV20", "mixed", ("rv20",))),
     ),
     "scenes": Experiment(
         "many scenes of few frames, or few of many",
@@ -161,6 +162,6 @@ EXPERIMENTS: dict[str, Experiment] = {
             Arm("none", "mixed", plain()),
             Arm("with", "mixed", plain(condition=["quantiser", "picture_type"])),
         ),
-        tuple(Test(c, "mixed", (c,)) for c in ("clean", "near_clean", *CODECS)),
+        tuple(Trial(c, "mixed", (c,)) for c in ("clean", "near_clean", *CODECS)),
     ),
 }

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from experiment_plans import EXPERIMENTS, POOLS, Arm, Experiment, Test
+from experiment_plans import EXPERIMENTS, POOLS, Arm, Experiment, Trial
 
 from restore.errors import RestoreError
 from restore.train.files import write_whole
@@ -102,13 +102,13 @@ def only(held: Shards, categories: Sequence[str]) -> Shards:
     )
 
 
-def test_gain(state: State, arm: Arm, test: Test, data: Path, work: Path) -> float:
+def trial_gain(state: State, arm: Arm, trial: Trial, data: Path, work: Path) -> float:
     """Mean over the test's categories."""
     maps = bool(arm.network.condition)
-    folder = pairs(test.pool, data, work)
-    held = only(read_shards(folder, "val", maps=maps), test.categories)
+    folder = pairs(trial.pool, data, work)
+    held = only(read_shards(folder, "val", maps=maps), trial.categories)
     scores = validate(ship(state.average), held, arm.network, CPU)
-    return scores.gains[test.key]
+    return scores.gains[trial.key]
 
 
 def result(experiment: str, arm: Arm, seed: int, iterations: int, data: Path, work: Path) -> Values:
@@ -120,7 +120,7 @@ def result(experiment: str, arm: Arm, seed: int, iterations: int, data: Path, wo
         return found
     before = time.process_time()
     state = learn(arm, seed, iterations, data, work / "runs" / experiment / name, work)
-    values = {t.name: test_gain(state, arm, t, data, work) for t in EXPERIMENTS[experiment].tests}
+    values = {t.name: trial_gain(state, arm, t, data, work) for t in EXPERIMENTS[experiment].trials}
     seconds = time.process_time() - before
     write_whole(path, json.dumps({"gains": values, "cpu_seconds": round(seconds, 1)}).encode())
     say(f"{experiment}, {name}: {seconds:.0f} s of one core, {values}")
@@ -129,7 +129,7 @@ def result(experiment: str, arm: Arm, seed: int, iterations: int, data: Path, wo
 
 def table(plan: Experiment, found: dict[str, list[Values]]) -> list[str]:
     """Markdown: mean over the seeds, and the range they span."""
-    names = [t.name for t in plan.tests]
+    names = [t.name for t in plan.trials]
     lines = [
         "| trained with | " + " | ".join(f"tested on: {n}" for n in names) + " |",
         "|---" * (len(names) + 1) + "|",
@@ -143,8 +143,8 @@ def table(plan: Experiment, found: dict[str, list[Values]]) -> list[str]:
 def verdicts(plan: Experiment, found: dict[str, list[Values]]) -> list[str]:
     """Per test, what the spread of the seeds allows to say of the best arm."""
     lines = []
-    for test in plan.tests:
-        values = {arm: [v[test.name] for v in runs] for arm, runs in found.items()}
+    for trial in plan.trials:
+        values = {arm: [v[trial.name] for v in runs] for arm, runs in found.items()}
         best, *rest = sorted(values, key=lambda a: -statistics.mean(values[a]))
         for arm in rest:
             gap = statistics.mean(values[best]) - statistics.mean(values[arm])
@@ -154,7 +154,7 @@ def verdicts(plan: Experiment, found: dict[str, list[Values]]) -> list[str]:
                 if gap > 2 * spread
                 else f"{best} and {arm} are not told apart"
             )
-            lines.append(f"- {test.name}: {told} ({gap:+.3f} dB, the seeds span {spread:.3f})")
+            lines.append(f"- {trial.name}: {told} ({gap:+.3f} dB, the seeds span {spread:.3f})")
     return lines
 
 

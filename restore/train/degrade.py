@@ -1,4 +1,4 @@
-"""The chain that turns a clean sequence into what an old file holds: light blur, a down-scaling kernel, capture
+"""The chain that turns a clean sequence into what an old file holds: a worn print, light blur, a down-scaling kernel, capture
 sharpening, grain, duplicated frames, noise reduction, then real codecs, one or two generations, at times with a resize
 between them.
 
@@ -9,6 +9,7 @@ between them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +21,13 @@ from numpy.typing import NDArray
 
 from restore.errors import TrainError
 from restore.train.codecs import Codes, Generation, decode, denoise, encode, jpeg
+from restore.train.film import age
 from restore.train.plan import Plan
 from restore.train.recipe import Kernel
 from restore.train.sources import Frames
+
+Shape = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A kernel over the distance from its centre, >= 0, in output samples."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,11 @@ def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, fol
     """Carries `plan` out on (T, H, W) frames; H and W multiples of 16 * scale. `folder` takes the encoded files,
     which are removed again."""
     truth = np.stack([_levels(frame, *plan.levels) for frame in clean])
-    low = np.stack([_shoot(frame, plan, scale, rng) for frame in truth])
+    shot = truth
+    if plan.film is not None:
+        repaired, shot = age(truth, plan.film, rng)
+        truth = repaired if plan.film_repaired else shot
+    low = np.stack([_shoot(frame, plan, scale, rng) for frame in shot])
     source = _round(low)
     if plan.duplicates > 0:
         shown = np.maximum.accumulate(
@@ -99,7 +108,7 @@ def _shoot(
     """(H, W) -> (H / scale, W / scale): blur, down-scaling, sharpening, grain."""
     if plan.blur > 0:
         frame = cv2.GaussianBlur(frame, (0, 0), plan.blur).astype(np.float32)
-    low = downscale(frame, scale, plan.kernel)
+    low = downscale(frame, scale, plan.kernel, plan.phase)
     if plan.sharpen > 0:
         low = low + plan.sharpen * (low - cv2.GaussianBlur(low, (0, 0), 1.0))
     if plan.grain > 0:
@@ -109,43 +118,51 @@ def _shoot(
     return np.asarray(low, np.float32)
 
 
-def downscale(frame: NDArray[np.float32], scale: int, kernel: Kernel) -> NDArray[np.float32]:
-    """(H, W) -> (H // scale, W // scale), anti-aliased, sample centres aligned, edges repeated."""
-    first, weights = _taps(scale, kernel)
+def downscale(
+    frame: NDArray[np.float32], scale: int, kernel: Kernel, phase: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.float32]:
+    """(H, W) -> (H // scale, W // scale), sample centres aligned but for `phase` (down, right; high-resolution pixels,
+    at most 0.5 either way), edges repeated. Nearest takes the sample above and to the left of the centre."""
+    (top, down), (left, across) = (_taps(scale, kernel, off) for off in phase)
     filtered = cv2.sepFilter2D(
-        frame,
-        cv2.CV_32F,
-        weights,
-        weights,
-        anchor=(-first, -first),
-        borderType=cv2.BORDER_REPLICATE,
+        frame, cv2.CV_32F, across, down, anchor=(-left, -top), borderType=cv2.BORDER_REPLICATE
     )
     return np.asarray(filtered[::scale, ::scale], np.float32)
 
 
-@lru_cache(maxsize=64)
-def _taps(scale: int, kernel: Kernel) -> tuple[int, NDArray[np.float32]]:
+@lru_cache(maxsize=256)
+def _taps(scale: int, kernel: Kernel, phase: float) -> tuple[int, NDArray[np.float32]]:
     """(position of the first tap relative to scale * j, weights that sum to 1) for output sample j, whose centre
-    lies at scale * j + (scale - 1) / 2."""
-    shapes: dict[Kernel, tuple[float, float]] = {  # (support, width of the kernel in output samples)
-        "bicubic": (2, 1), "catmull_rom": (2, 1), "mitchell": (2, 1), "lanczos2": (2, 1), "lanczos3": (3, 1),
-        "bilinear": (1, 1), "area": (0.5, 1), "narrow": (2, 0.7),
-    }  # fmt: skip
-    support, width = shapes[kernel]
-    reach = max(1.0, scale * width)
-    centre = (scale - 1) / 2
-    first = math.ceil(centre - support * reach)
-    x = np.abs(np.arange(first, math.floor(centre + support * reach) + 1) - centre) / reach
-    if kernel == "area":
-        weight = np.ones_like(x)
-    elif kernel == "bilinear":
-        weight = 1 - x
-    elif kernel in ("lanczos2", "lanczos3"):
-        weight = np.sinc(x) * np.sinc(x / support)
-    else:
-        b, c = {"mitchell": (1 / 3, 1 / 3), "catmull_rom": (0.0, 0.5)}.get(kernel, (0.0, 0.6))
-        weight = _cubic(x, b, c)
+    lies at scale * j + (scale - 1) / 2, and which is taken `phase` further."""
+    centre = (scale - 1) / 2 + phase
+    if kernel == "nearest":
+        return 0, _tap_at(math.floor((scale - 1) / 2))
+    support, width, shape = SHAPES[kernel]
+    reach = 1.0 if kernel in NOT_ANTIALIASED else max(1.0, scale * width)
+    # Half a sample more than it reaches: the edge of a box falls within samples.
+    extent = support * reach + (0.5 if kernel == "area" else 0.0)
+    first = min(0, math.ceil(centre - extent))
+    x = np.abs(np.arange(first, math.floor(centre + extent) + 1) - centre)
+    weight = (
+        np.clip(support * reach + 0.5 - x, 0, 1)
+        if kernel == "area"
+        else np.where(x <= support * reach, shape(x / reach), 0.0)
+    )
     return first, (weight / weight.sum()).astype(np.float32)
+
+
+def _tap_at(place: int) -> NDArray[np.float32]:
+    weight = np.zeros(place + 1, np.float32)
+    weight[place] = 1
+    return weight
+
+
+def _cubic_shape(b: float, c: float) -> Shape:
+    return lambda x: _cubic(x, b, c)
+
+
+def _windowed_sinc(support: int) -> Shape:
+    return lambda x: np.sinc(x) * np.sinc(x / support)
 
 
 def _cubic(x: NDArray[np.float64], b: float, c: float) -> NDArray[np.float64]:
@@ -183,3 +200,26 @@ def _step_record(generation: Generation, given: Codes, decoded: Codes) -> dict[s
 
 def _round(frames: Frames) -> Codes:
     return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+
+
+def _bell(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quadratic B-spline."""
+    return np.where(x < 0.5, 0.75 - x**2, 0.5 * (1.5 - x) ** 2)
+
+
+# (support, width of the kernel in output samples, its shape)
+SHAPES: dict[Kernel, tuple[float, float, Shape]] = {
+    "bicubic": (2, 1, _cubic_shape(0, 0.6)),
+    "catmull_rom": (2, 1, _cubic_shape(0, 0.5)),
+    "mitchell": (2, 1, _cubic_shape(1 / 3, 1 / 3)),
+    "lanczos2": (2, 1, _windowed_sinc(2)),
+    "lanczos3": (3, 1, _windowed_sinc(3)),
+    "bilinear": (1, 1, lambda x: 1 - x),
+    "area": (0.5, 1, np.ones_like),
+    "narrow": (2, 0.7, _cubic_shape(0, 0.6)),
+    "bell": (1.5, 1, _bell),
+    "hermite": (1, 1, _cubic_shape(0, 0)),
+    "opencv_bilinear": (1, 1, lambda x: 1 - x),
+    "opencv_bicubic": (2, 1, _cubic_shape(0, 0.75)),
+}
+NOT_ANTIALIASED = ("opencv_bilinear", "opencv_bicubic")

@@ -13,7 +13,8 @@ from torch import Tensor
 from restore.errors import ModelError, TrainError
 from restore.nets.squeezenet import LEAST, SqueezeFeatures, feature_distance, load_squeezenet
 from restore.train.adversary import Adversary
-from restore.train.recipe import Loss, Optim, Recipe, Term
+from restore.train.recipe import Optim, Recipe
+from restore.train.terms import Loss, Term
 
 
 @dataclass(frozen=True)

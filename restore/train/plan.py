@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from restore.train.codecs import VCD_BUFFER_BITS, Step
+from restore.train.film import Film, draw_film
 from restore.train.recipe import Degrade, Kernel
 
 Category = Literal["clean", "near_clean", "mpeg1", "rv20", "other", "jpeg"]
@@ -37,6 +38,12 @@ class Plan:
     """Strength of hqdn3d (its luma_spatial) before the first encode; 0: none."""
     first_size: float = 1.0
     """Size of the first generation relative to the last one's; 1: no resize between them."""
+    phase: tuple[float, float] = (0.0, 0.0)
+    """(down, right) distance of the low-resolution samples from the centres they belong to, high-resolution pixels."""
+    film: Film | None = None
+    """What the print had suffered before it was shot; None: nothing."""
+    film_repaired: bool = False
+    """Whether the truth is free of the print's dust and scratches."""
 
 
 def validated(options: Degrade) -> tuple[Category, ...]:
@@ -79,6 +86,14 @@ def draw(options: Degrade, rng: np.random.Generator, category: Category | None =
     if options.resize_share:
         size = _sometimes(options.resize_share, options.resize_size, rng)
         plan = replace(plan, first_size=size if size and len(plan.steps) > 1 else 1.0)
+    if options.phase_share:
+        off = [round(float(v), 3) for v in rng.uniform(*options.phase_offset, 2)]
+        if rng.random() < options.phase_share:
+            plan = replace(plan, phase=(off[0], off[1]))
+    if options.film_share:
+        film = draw_film(float(rng.uniform(*options.film_strength)), rng)
+        if rng.random() < options.film_share:
+            plan = replace(plan, film=film, film_repaired=options.film_repaired)
     return plan
 
 

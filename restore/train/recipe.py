@@ -8,37 +8,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from restore.errors import TrainError
 from restore.nets.architectures import ArchitectureName, ConditionName
 from restore.options import Options, check, hint, read_toml
-
-
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError("low <= high in [low, high]")
-    return pair
-
-
-def _positive(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] <= 0:
-        raise ValueError("[low, high] above 0")
-    return pair
-
-
-def _quality(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] < 1 or pair[1] > 100:
-        raise ValueError("[low, high] within 1 to 100")
-    return pair
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
-"""[low, high], both ends possible."""
+from restore.train.fields import Range, Share, at_most_half, positive, quality
+from restore.train.terms import Loss
 
 Kernel = Literal[
-    "bicubic", "catmull_rom", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow"
+    "bicubic",
+    "catmull_rom",
+    "mitchell",
+    "lanczos2",
+    "lanczos3",
+    "bilinear",
+    "area",
+    "narrow",
+    "bell",
+    "hermite",
+    "nearest",
+    "opencv_bilinear",
+    "opencv_bicubic",
 ]
 Second = Literal["rv20", "rv10", "mpeg4", "x264"]
 
@@ -105,7 +96,19 @@ class Degrade(Options):
     kernels: dict[Kernel, float] = {
         "bicubic": 0.6, "lanczos3": 0.15, "area": 0.1, "bilinear": 0.15,
     }  # fmt: skip
-    """Down-scaling kernels and their weights. All are centre-aligned: a random phase would blur the answer."""
+    """Down-scaling kernels and their weights. All but nearest are centred and anti-aliased, those named after OpenCV
+    not anti-aliased."""
+    phase_share: Share = 0.0
+    """Share of sequences whose samples lie off centre. Nothing tells the network where: it can only blur in answer."""
+    phase_offset: Annotated[Range, AfterValidator(at_most_half)] = (-0.25, 0.25)
+    """High-resolution pixels, down and to the right, each on its own."""
+    film_share: Share = 0.0
+    """Share of sequences that were a worn print: dust, hairs, scratches, flicker, weave (restore/train/film.py)."""
+    film_strength: Annotated[Range, AfterValidator(positive)] = (0.3, 1.0)
+    """1: badly worn."""
+    film_repaired: bool = False
+    """Whether the truth is free of dust and scratches. false: truth has what the input has, and the network learns what
+    codecs make of it; true: for networks that see several frames, since one frame does not show what dust hides."""
     sharpen_share: Share = 0.12
     sharpen_amount: Range = (0.1, 0.6)
     """Unsharp mask on the low resolution: what capture cards did."""
@@ -124,7 +127,7 @@ class Degrade(Options):
     """Of the rest: one generation of something else than MPEG-1."""
     jpeg_share: Share = 0.0
     """Of the rest: each frame a grey JPEG, as still images come."""
-    jpeg_quality: Annotated[Range, AfterValidator(_quality)] = (5, 40)
+    jpeg_quality: Annotated[Range, AfterValidator(quality)] = (5, 40)
     """libjpeg's, 1 to 100, uniform over its whole numbers."""
     mpeg1_kbps: Range = (400, 1500)
     """Log-uniform; a third of the MPEG-1 encodes use the VCD point, 1150 with its 40 KiB buffer."""
@@ -147,7 +150,7 @@ class Degrade(Options):
     """hqdn3d's luma_spatial; the other strengths follow as in FFmpeg's defaults."""
     resize_share: Share = 0.0
     """Share of the double encodes whose first generation had another size, so that its blocks are no longer 8 x 8."""
-    resize_size: Annotated[Range, AfterValidator(_positive)] = (0.7, 1.4)
+    resize_size: Annotated[Range, AfterValidator(positive)] = (0.7, 1.4)
     """Width and height of the first generation relative to the last one's; rounded to multiples of 16 pixels."""
     seed: int = 2
 
@@ -225,73 +228,6 @@ class Optim(Options):
     condition_absent: Share = 0.3
     """Share of the patches for which some of the network's conditions, or all, are unknown: so that it does without."""
     seed: int = 3
-
-
-class Term(Options):
-    """One loss: a number (its weight), or { weight, start, end }."""
-
-    weight: Annotated[float, Field(ge=0)]
-    start: Share = 0.0
-    """Position in the schedule, 0 to 1, from which the term counts,"""
-    end: Share = 1.0
-    """and to which."""
-
-    @model_validator(mode="after")
-    def _some_time(self) -> Term:
-        if self.start >= self.end:
-            raise ValueError("start < end")
-        return self
-
-    def active(self, done: float) -> bool:
-        """Whether the term counts at position `done`."""
-        return self.start <= done and (done < self.end or self.end == 1)
-
-
-def _term(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return {"weight": value} if is_number else value
-
-
-Weighted = Annotated[Term | None, BeforeValidator(_term)]
-
-
-class Loss(Options):
-    """[loss]: what training makes small, by name and weight. Without this table: Charbonnier, then, for the last
-    `mse_share` of the schedule, squared error."""
-
-    l1: Weighted = None
-    """Mean absolute error."""
-    charbonnier: Weighted = None
-    """sqrt(error^2 + epsilon^2): L1, rounded at 0; epsilon is [optim] charbonnier."""
-    mse: Weighted = None
-    """Mean squared error: what PSNR measures. Its gradient is small: weights of about 20 are to Charbonnier's 1."""
-    fft: Weighted = None
-    """Mean absolute difference of the patch's Fourier coefficients."""
-    tv: Weighted = None
-    """Total variation of the output: calms it."""
-    perceptual: Weighted = None
-    """Distance of SqueezeNet 1.1's features; needs `backbone`."""
-    adversarial: Weighted = None
-    """A patch discriminator with spectral norm learns beside the network; the output is to pass for real."""
-    backbone: str | None = None
-    """Path of the features' weights, a safetensors file with Caffe's layer names."""
-    discriminator_channels: Annotated[int, Field(ge=4, le=256)] = 64
-    discriminator_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
-    """Learning rate of the discriminator, constant."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> Loss:
-        if not any(term.weight > 0 for term in self.terms().values()):
-            raise ValueError("at least one loss with a weight above 0")
-        if self.perceptual is not None and self.backbone is None:
-            raise ValueError("a backbone for the perceptual loss (SqueezeNet 1.1, safetensors)")
-        return self
-
-    def terms(self) -> dict[str, Term]:
-        """The losses that count, by name, in a fixed order."""
-        names = ("l1", "charbonnier", "mse", "fft", "tv", "perceptual", "adversarial")
-        found = {name: getattr(self, name) for name in names}
-        return {name: term for name, term in found.items() if term is not None and term.weight > 0}
 
 
 class Recipe(Options):

@@ -46,7 +46,7 @@ FAILURES = 0.1
 """Share of sequences that may fail before the recipe or the codecs are to blame."""
 
 
-LATER_STEPS = (("duplicate", "dnr", "resize"), ("jpeg",))
+LATER_STEPS = (("duplicate", "dnr", "resize"), ("jpeg",), ("phase",), ("film",))
 """Steps of the chain that came after the first shards, those that came together side by side. A recipe that uses none
 of them makes the pairs it made before, so it keeps the fingerprint it had."""
 

@@ -17,7 +17,8 @@ from restore.train.plan import CATEGORIES, Plan, draw, validated
 from restore.train.recipe import Degrade, Kernel
 
 KERNELS: list[Kernel] = [
-    "bicubic", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow",
+    "bicubic", "mitchell", "lanczos2", "lanczos3", "bilinear", "area", "narrow", "bell", "hermite",
+    "opencv_bilinear", "opencv_bicubic",
 ]  # fmt: skip
 
 
@@ -31,6 +32,28 @@ def test_downscaling_is_centred_and_keeps_ramps(kernel: Kernel, scale: int) -> N
     rows, columns = np.mgrid[:12, :15] * scale + (scale - 1) / 2
     inside = (slice(4, -4), slice(4, -4))
     np.testing.assert_allclose(low[inside], (3 * columns + 2 * rows + 1)[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_phase_moves_the_samples_and_nothing_else(kernel: Kernel) -> None:
+    y, x = np.mgrid[:40, :48].astype(np.float32)
+    low = downscale(3 * x + 2 * y, 2, kernel, (0.25, -0.4))
+    rows, columns = np.mgrid[:20, :24] * 2 + 0.5
+    inside = (slice(4, -4), slice(4, -4))
+    wanted = (3 * (columns - 0.4) + 2 * (rows + 0.25))[inside]
+    # Normalised taps of a windowed kernel off centre do not quite keep a ramp: 0.05 of a sample.
+    np.testing.assert_allclose(low[inside], wanted, atol=0.05 * 5)
+    assert downscale(np.full((8, 8), 7, np.float32), 2, kernel, (0.5, -0.5)) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "way"),
+    [("opencv_bilinear", cv2.INTER_LINEAR), ("opencv_bicubic", cv2.INTER_CUBIC), ("nearest", cv2.INTER_NEAREST)],
+)  # fmt: skip
+def test_kernels_named_after_opencv_are_its_own(kernel: Kernel, way: int) -> None:
+    frame = moving(1, 64, 80)[0].astype(np.float32)
+    wanted = cv2.resize(frame, (40, 32), interpolation=way)
+    np.testing.assert_allclose(downscale(frame, 2, kernel)[2:-2, 2:-2], wanted[2:-2, 2:-2], atol=1e-3)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -155,14 +178,26 @@ def test_a_resize_between_generations_keeps_the_picture_in_place(tmp_path: Path)
 
 
 def test_later_steps_are_drawn_when_asked_for_and_change_nothing_else() -> None:
-    every = Degrade(duplicate_share=1, dnr_share=1, resize_share=1, second_share=0.9)
+    every = Degrade(
+        duplicate_share=1,
+        dnr_share=1,
+        resize_share=1,
+        phase_share=1,
+        film_share=1,
+        second_share=0.9,
+    )
     for seed in range(20):
         plan = draw(every, np.random.default_rng(seed))
         plain = draw(Degrade(second_share=0.9), np.random.default_rng(seed))
         assert 0.05 <= plan.duplicates <= 0.3
         assert 1 <= plan.dnr <= 4
         assert (plan.first_size != 1) == (len(plan.steps) == 2)
-        assert replace(plan, duplicates=0.0, dnr=0.0, first_size=1.0) == plain
+        assert 0 < max(map(abs, plan.phase)) <= 0.25
+        assert plan.film is not None
+        assert (
+            replace(plan, duplicates=0.0, dnr=0.0, first_size=1.0, phase=(0.0, 0.0), film=None)
+            == plain
+        )
 
 
 def test_the_same_seed_draws_the_same() -> None:

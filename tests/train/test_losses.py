@@ -11,7 +11,8 @@ from clean import RECIPE, backbone
 from restore.errors import TrainError
 from restore.train.adversary import Adversary
 from restore.train.losses import Objective, default_loss, objective
-from restore.train.recipe import Optim, Term, read_recipe
+from restore.train.recipe import Optim, read_recipe
+from restore.train.terms import Term
 
 CPU = torch.device("cpu")
 
