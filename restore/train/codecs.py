@@ -7,7 +7,9 @@ what a codec does to a picture depends on bits per pixel, not on the clock.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import TrainError
+from restore.train.files import WriteError
 
 Codes = NDArray[np.uint8]
 """Luma codes (T, H, W), limited range."""
@@ -186,5 +189,8 @@ def _run(output: Any, stdin: bytes | None, doing: str) -> bytes:
         lines = error.stderr.decode(errors="replace").strip().splitlines()[:3]
         # '[in#0 @ 0x5559faaecf00] ...': an address tells a user nothing.
         said = [re.sub(r"^\[[^]]* @ 0x[0-9a-f]+\] ", "", line) for line in lines]
-        raise TrainError(f"{doing}: FFmpeg failed: {' | '.join(said)}") from None
+        full = any(os.strerror(errno.ENOSPC) in line for line in said)
+        kind = WriteError if full else TrainError
+        why = " | ".join(said) or "it was stopped and said nothing"
+        raise kind(f"{doing}: FFmpeg failed: {why}") from None
     return bytes(out)

@@ -21,7 +21,7 @@ def positive(pair: tuple[float, float]) -> tuple[float, float]:
 
 def quality(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] < 1 or pair[1] > 100:
-        raise ValueError("[low, high] within 1 to 100")
+        raise ValueError("both within 1 to 100 in [low, high]")
     return pair
 
 

@@ -29,7 +29,14 @@ from restore.train.processes import ALONE, Processes, choose_device, processes
 from restore.train.recipe import Degrade, Optim, Recipe, read_recipe
 from restore.train.report import write_report
 from restore.train.shards import Shards, make_shards, read_shards
-from restore.train.state import Look, State, load_checkpoint, save_checkpoint, start
+from restore.train.state import (
+    Look,
+    State,
+    check_finite,
+    load_checkpoint,
+    save_checkpoint,
+    start,
+)
 from restore.train.validation import validate
 
 
@@ -125,11 +132,8 @@ def run(state: State, job: Run) -> None:
         state.iteration += 1
         state.loss_sum += loss
         gain += (db - gain) * 0.002
-        if state.iteration % 50 == 0 and not math.isfinite(loss.item()):
-            raise TrainError(
-                f"{job.checkpoint}: the loss became {loss.item()} before iteration {state.iteration}; the checkpoint is "
-                "from before that: lower [optim] rate and run the same command again"
-            )
+        if state.iteration % 50 == 0:
+            check_finite(job.checkpoint, state, loss.item())
         if state.iteration % 500 == 0:
             job.progress(
                 f"{state.iteration} it, {state.seconds / 60:.1f} min, {100 * done:.0f} %, patches {gain:+.3f} dB over {shape.base}"
@@ -209,7 +213,9 @@ def learning_rate(optim: Optim, iteration: int, done: float) -> float:
 
 
 def look(state: State, job: Run) -> None:
-    """Validates the average, notes it, keeps what the recipe wants kept, and writes the report."""
+    """Validates the average, notes it, keeps what the recipe wants kept, and writes the report. TrainError if there is
+    nothing to validate: weights that are not finite."""
+    check_finite(job.checkpoint, state)
     optim, net = job.recipe.optim, ship(state.average)
     device = next(state.net.parameters()).device
     scores = validate(net, job.held, job.recipe.network, device)

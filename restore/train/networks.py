@@ -33,7 +33,10 @@ def build(shape: Network, *, init: bool = True) -> nn.Module:
 
 def _start_from(net: nn.Module, shape: Network, init: str) -> None:
     """Fills `net` with the weights that `init` names."""
-    start, card = load_model(init)
+    try:
+        start, card = load_model(init)
+    except ModelError as error:
+        raise TrainError(f"[network]: init: {error}") from None
     keys = ("architecture", "scale")
     fits = [getattr(shape, key) for key in keys] == [getattr(card, key) for key in keys]
     is_plain = isinstance(net, RepPlainSR) and isinstance(start, PlainSR)

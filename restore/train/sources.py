@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -153,18 +154,17 @@ class Library:
         key = zlib.crc32(f"{source.name} {source.scale} {source.path.stat().st_size}".encode())
         path = self.cache / f"{source.path.stem}-{key:08x}.npy"
         if not path.exists():
-            clip = read_clip(source.path, source.scale)
+            memory = io.BytesIO()  # written by NumPy itself, a full disk would have no name
+            np.save(memory, read_clip(source.path, source.scale))
             # Of several processes that read the same clip each writes a file of its own.
             part = path.with_suffix(f".{np.random.SeedSequence().entropy}.part")
             with writing(path):
+                self.cache.mkdir(parents=True, exist_ok=True)
                 try:
-                    self.cache.mkdir(parents=True, exist_ok=True)
-                    with part.open("wb") as file:
-                        np.save(file, clip)
+                    part.write_bytes(memory.getbuffer())
                     part.replace(path)
-                except OSError:
+                finally:
                     part.unlink(missing_ok=True)
-                    raise
         frames: Codes = np.load(path, mmap_mode="r")
         return frames
 

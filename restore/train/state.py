@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,23 @@ def start(recipe: Recipe, device: torch.device) -> State:
     return State(net, average, optimiser, total, adversary)
 
 
+def check_finite(path: Path, state: State, loss: float = 0.0) -> None:
+    """TrainError where the weights, or the loss given, are not finite; `path` is the checkpoint that stays."""
+    nets = [state.net] if state.adversary is None else [state.net, state.adversary.net]
+    found = f"the loss became {loss}"
+    if math.isfinite(loss):
+        if all(bool(p.isfinite().all()) for net in nets for p in net.parameters()):
+            return
+        found = "weights became infinite"
+    kept = "the last good checkpoint is kept" if path.exists() else "there is no checkpoint yet"
+    raise TrainError(
+        f"{path}: {found} before iteration {state.iteration}; {kept}: lower [optim] rate and run the same command again"
+    )
+
+
 def save_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
     """Whole or not at all; refuses to replace a good checkpoint by weights that are not finite."""
-    nets = [state.net] if state.adversary is None else [state.net, state.adversary.net]
-    if not all(bool(p.isfinite().all()) for net in nets for p in net.parameters()):
-        raise TrainError(
-            f"{path}: weights became infinite before iteration {state.iteration}; the last good checkpoint is kept: "
-            "lower [optim] rate and run the same command again"
-        )
+    check_finite(path, state)
     content: dict[str, Any] = {
         "network": _shape(recipe),
         "net": state.net.state_dict(), "average": state.average.state_dict(), "optimiser": state.optimiser.state_dict(),

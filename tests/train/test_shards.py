@@ -238,3 +238,20 @@ def test_other_scales_have_their_own_truth(scale: int, tmp_path: Path) -> None:
             assert equal == (sample["sequence"]["category"] == "clean")
         big = planes.resample(low[2:3, None].float(), (32 * scale, 32 * scale))[0, 0]
         assert (big - high.float()).abs().mean() < 12
+
+
+def test_jpegs_make_shards_and_tell_no_quantiser(tmp_path: Path) -> None:
+    text = RECIPE.replace("blocks = 1", "blocks = 1\nscale = 1")
+    shares = ("clean", "near_clean", "second", "other_single", "blur", "sharpen", "grain")
+    text += "[degrade]\n" + "".join(f"{name}_share = 0\n" for name in shares)
+    text += "kernels = { bicubic = 1 }\njpeg_share = 1\njpeg_quality = [5, 10]\n"
+    recipe = read_recipe(pool(tmp_path, text))
+    make_shards(recipe, tmp_path, tmp_path / "shards", workers=1)
+    held = read_shards(tmp_path / "shards", "val", maps=True)
+    assert {s["sequence"]["category"] for s in held.samples[0]} == {"jpeg"}
+    assert all(s["sequence"]["stream"][1] > 0 for s in held.samples[0])
+    middle = held.lr[0][:, 2]
+    assert 0.5 < (middle.float() - held.hr[0].float()).abs().mean() < 12
+    assert held.maps is not None
+    assert not held.maps[0].steps.any()
+    assert not held.maps[0].types.any()
