@@ -356,3 +356,24 @@ def test_preview_writes_pictures_and_a_table(clip: Path, tmp_path: Path, restore
     again = restore("preview", "lanczos_x2", clip, "--out", "look")
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
+
+
+def test_run_writes_a_page_and_report_does_too(
+    clip: Path, tmp_path: Path, restore: Restore
+) -> None:
+    done = restore(
+        *("run", "lanczos_x2", clip, "out.mkv", "--start", "0.2", "--end", "0.8"),
+        *("--report", "page.html", "--set=output.preset=ultrafast"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mkv", "page.html"]
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "15 pairs, their times at most 0.0 ms apart" in text
+    assert "fingerprint of the settings" in text
+    again = restore("run", "lanczos_x2", clip, "new.mkv", "--report", "page.html")
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+    assert not (tmp_path / "new.mkv").exists()
+    done = restore("report", clip, "out.mkv", "other.html", "--offset", "0.2", "--film", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert "No record of the run" in (tmp_path / "other.html").read_text("utf-8")

@@ -29,7 +29,7 @@ LAYERS = [
     {"worker", "panels"},
     {"run"},
     {"sample", "train", "compare", "preview", "inspect", "reference", "doctor"},
-    {"evaluate"},
+    {"evaluate", "report"},
     {"progress"},
     {"cli"},
     {"__main__"},

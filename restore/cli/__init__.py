@@ -56,7 +56,7 @@ def _root(
 
 
 for command in (
-    *(media.run, media.check, inspect.inspect, look.compare, look.preview, many.batch),
+    *(media.run, media.check, inspect.inspect, look.compare, look.preview, look.report, many.batch),
     *(about.stages, about.models, about.doctor),
     *(training.train, training.degrade, training.evaluate),
     about.sample,

@@ -1,4 +1,4 @@
-"""Commands that show what was or would be done: compare, preview."""
+"""Commands that show what was or would be done: compare, preview, report."""
 
 from __future__ import annotations
 
@@ -190,6 +190,72 @@ def preview(
             markup=False,
         )
     out.print(f"wrote {len(pictures)} pictures to {folder}: sheet.png shows all", markup=False)
+
+
+def report(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The original.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="What was made of it.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The page to write: OUT.html.")],
+    truth: Annotated[
+        Path | None, typer.Option(help="The clean film, if there is one: PSNR and SSIM.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="What `restore run --json` wrote: pipeline, repairs, hashes."),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Clean images, for NIQE: what it compares to."),
+    ] = None,
+    stills: Annotated[int, typer.Option(min=1, max=60, help="How many moments.")] = 8,
+    film: Annotated[
+        float, typer.Option(min=0, max=120, help="Seconds of film on the page; 0: none.")
+    ] = 8.0,
+    film_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Where in A the film begins.")
+    ] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Where in A the other begins, if it is a part."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(help="Read A by the [input] of this pipeline: its crop, its fields."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+) -> None:
+    """Write one page about two videos: sliders, a film in step, a timeline, measures scene by scene.
+
+    The page holds everything it shows and needs no network.
+    """
+    from restore.io.probe import InputOptions
+    from restore.pipeline import find_pipeline, read_pipeline
+    from restore.report.report import Report, read_record
+    from restore.report.report import report as make
+
+    job = Report(
+        (a,),
+        b,
+        output,
+        truth,
+        None if record is None else read_record(record),
+        time_of(offset, "--offset"),
+        time_of(start, "--start"),
+        time_of(end, "--end"),
+        stills,
+        Fraction(str(film)),
+        time_of(film_at, "--film-at"),
+        clean,
+        read_pipeline(find_pipeline(pipeline)).input if pipeline else InputOptions(),
+        overwrite,
+    )
+    with err.status("reading") as status:
+        size = make(job, status.update)
+    out.print(f"wrote {output}, {size / 1e6:.1f} MB: open it in a browser", markup=False)
 
 
 def _labels(text: str | None, a: Path, b: Path) -> tuple[str, str]:

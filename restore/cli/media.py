@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from restore.errors import PipelineFileError
 
 
 def run(
+    context: typer.Context,
     pipeline: PipelineArg,
     inputs: Annotated[
         list[Path],
@@ -48,6 +51,12 @@ def run(
             "--json", metavar="FILE", help="Write a record of all that was found and done."
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="OUT.html", help="Write a page about before and after as well."
+        ),
+    ] = None,
     compare: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Make a video of before and after as well."),
@@ -66,11 +75,18 @@ def run(
     from restore.panels.view import View
     from restore.pipeline import find_pipeline, read_pipeline
     from restore.progress import Display, closing_table
+    from restore.report.report import Report, check_page, read_record
+    from restore.report.report import report as write_page
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
     mode = one_of(compare_mode, MODES, "--compare-mode")
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
+    if page is not None:
+        check_page(page, (*inputs, output, *(p for p in (report, compare) if p)), overwrite)
+        if report is None:  # the page shows the record
+            scratch = context.with_resource(tempfile.TemporaryDirectory())
+            report = Path(scratch) / "record.json"
     job = Job(
         spec,
         tuple(inputs),
@@ -106,6 +122,21 @@ def run(
     closing_table(out, summary, verbose)
     if compare is not None:
         out.print(f"before and after: {compare}", markup=False)
+    if page is not None and report is not None:
+        begin = time_of(start, "--start")
+        told = Report(
+            job.inputs,
+            output,
+            page,
+            record=read_record(report),
+            # A part begins at its start, the whole where its earliest stream does.
+            offset=None if begin is None and end is None else begin or Fraction(0),
+            input=spec.input,
+            overwrite=overwrite,
+        )
+        with err.status("writing the page") as status:
+            write_page(told, status.update)
+        out.print(f"page: {page}", markup=False)
 
 
 def check(

@@ -59,7 +59,8 @@ class Pairs:
         self._begun_late = self._ended_early = False
 
     def __iter__(self) -> Iterator[Moment[FrameBatch, FrameBatch]]:
-        """Moments with times on A's clock, without what only one of the two has beyond EDGE at its ends."""
+        """Moments with times on A's clock, without what only one of the two has at its ends: beyond EDGE, or all of it
+        where B is a part."""
         flows = [Ahead(self._frames(n), _QUEUED, f"decode {'AB'[n]}") for n in (0, 1)]
         try:
             for moment in self._wanted(_Side(flows[0]), _Side(flows[1])):
@@ -131,7 +132,8 @@ class Pairs:
     def _wanted(self, left: _Side, right: _Side) -> Iterator[Moment[FrameBatch, FrameBatch]]:
         start = None if self._start is None else self.first + self._start
         end = None if self._end is None else self.first + self._end
-        shared = max(left.first, right.first) - EDGE
+        edge = EDGE if self._offset is None else Fraction(0)
+        shared = max(left.first, right.first) - edge
         for moment in match(left, right):
             if end is not None and moment.time >= end:
                 return
@@ -141,7 +143,7 @@ class Pairs:
                 self._begun_late = True
                 continue
             for side, here in ((left, moment.a_here), (right, moment.b_here)):
-                if side.ended and not here and moment.time > side.last + EDGE:
+                if side.ended and not here and moment.time > side.last + edge:
                     self._ended_early = True
             if self._ended_early:
                 return

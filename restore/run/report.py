@@ -89,6 +89,11 @@ def run_report(
             "fingerprint": spec.fingerprint(),
             "settings": spec.document(),
         },
+        "weights": [
+            {"name": path.name, **described(path)}
+            for entry in spec.stages
+            for path in entry.build().assets()
+        ],
         "notes": list(source.notes),
         "streams": [_plain(asdict(action)) for action in plan.streams],
         **_picture(index),
