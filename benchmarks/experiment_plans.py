@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from restore.nets.architectures import PlaneName
 from restore.nets.edsr import EDSR
 from restore.train.recipe import Data, Degrade, Folder, Kernel, Network, Optim, Recipe
 from restore.train.terms import Loss, Term
@@ -40,6 +41,7 @@ class Trial:
 
     name: str
     pool: str
+    """'own': the arm's."""
     categories: tuple[str, ...]
     key: str = "held-out mean"
 
@@ -90,6 +92,14 @@ def coded(second: float, other: float = 0.0, **data: Any) -> Recipe:
     return pool(chain, **settings | data)
 
 
+def still_codecs(plane: PlaneName) -> Recipe:
+    """The same stills, moves and codecs, in luma or in colour."""
+    made = coded(0.5, 0.1, clips=[], size=128, crop=64)
+    # Gamma of R, G, B is not that of luma.
+    chain = made.degrade.model_copy(update={"levels_share": 0.0})
+    return made.model_copy(update={"network": plain(plane=plane), "degrade": chain})
+
+
 POOLS: dict[str, Recipe] = {
     "opencv_bilinear": clean("opencv_bilinear"),
     "matlab_bilinear": clean("bilinear"),
@@ -97,6 +107,8 @@ POOLS: dict[str, Recipe] = {
     "mixed": coded(0.5, 0.1),
     "mpeg1": coded(0.0),
     "mpeg1_rv20": coded(1.0),
+    "luma": still_codecs("Y"),
+    "rgb": still_codecs("RGB"),
     "many_scenes": coded(0.5, 0.1, shard_sequences=160, keep=2, frames=16),
     "many_frames": coded(0.5, 0.1, shard_sequences=20, keep=16, frames=16),
 }
@@ -147,6 +159,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "pairs through MPEG-1 alone, or MPEG-1 and then RV20",
         (Arm("MPEG-1", "mpeg1", plain()), Arm("MPEG-1 -> RV20", "mpeg1_rv20", plain())),
         (Trial("MPEG-1", "mixed", ("mpeg1",)), Trial("MPEG-1 -> RV20", "mixed", ("rv20",))),
+    ),
+    "colour": Experiment(
+        "luma alone, or R, G, B",
+        (Arm("Y", "luma", plain()), Arm("RGB", "rgb", plain(plane="RGB"))),
+        tuple(Trial(c, "own", (c,)) for c in ("clean", *CODECS)),
     ),
     "scenes": Experiment(
         "many scenes of few frames, or few of many",

@@ -105,7 +105,7 @@ def only(held: Shards, categories: Sequence[str]) -> Shards:
 def trial_gain(state: State, arm: Arm, trial: Trial, data: Path, work: Path) -> float:
     """Mean over the test's categories."""
     maps = bool(arm.network.condition)
-    folder = pairs(trial.pool, data, work)
+    folder = pairs(arm.pool if trial.pool == "own" else trial.pool, data, work)
     held = only(read_shards(folder, "val", maps=maps), trial.categories)
     scores = validate(ship(state.average), held, arm.network, CPU)
     return scores.gains[trial.key]

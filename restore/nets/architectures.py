@@ -133,9 +133,11 @@ def enlarge(
 
 ARCHITECTURES: dict[ArchitectureName, Architecture] = {
     "plain": Architecture(
-        lambda s: PlainSR(s.channels, s.blocks, s.scale, s.planes + s.conditions),
-        32, 8, "low", True, "lanczos3", "nominal", ("Y",), conditions=True,
-        make_trainable=lambda s: RepPlainSR(s.channels, s.blocks, s.scale, s.planes + s.conditions),
+        lambda s: PlainSR(s.channels, s.blocks, s.scale, s.planes + s.conditions, s.planes),
+        32, 8, "low", True, "lanczos3", "nominal", conditions=True,
+        make_trainable=lambda s: RepPlainSR(
+            s.channels, s.blocks, s.scale, s.planes + s.conditions, s.planes
+        ),
     ),
     "srcnn_915": Architecture(
         lambda s: SRCNN(1, s.channels, s.planes), 64, 1, "enlarged", False, any_blocks=False

@@ -82,7 +82,8 @@ class OpenVinoEngine:
         import openvino
 
         self._core = openvino.Core()
-        self._threads, self._scale, self._planes = threads, net.scale, net.in_planes
+        self._threads, self._scale = threads, net.scale
+        self._planes, self._colours = net.in_planes, net.colours
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._hint = "bf16" if "BF16" in able else "f32"
         self._model = _openvino_graph(net)
@@ -110,7 +111,7 @@ class OpenVinoEngine:
         queue = self._queue(height, width)
         missing = luma.new_zeros(count, self._planes - given, height, width)
         frames = torch.cat([luma, missing], 1).float().contiguous().numpy()
-        result = torch.empty(count, 1, height * self._scale, width * self._scale)
+        result = torch.empty(count, self._colours, height * self._scale, width * self._scale)
         for number in range(count):
             queue.start_async({0: frames[number : number + 1]}, result[number].numpy())
         queue.wait_all()
@@ -132,7 +133,7 @@ def _openvino_graph(net: PlainSR) -> Any:
         return ops.add(done, constant(bias.view(1, -1, 1, 1)))
 
     luma = ops.parameter([1, net.in_planes, -1, -1], dtype=openvino.Type.f32)
-    mean = [[[MEAN]]] + [[[0.0]]] * (net.in_planes - 1)
+    mean = [[[MEAN]]] * net.colours + [[[0.0]]] * (net.in_planes - net.colours)
     x = ops.subtract(luma, ops.constant([mean], dtype=openvino.Type.f32))
     for conv in (net.head, *net.layers()):
         x = ops.relu(convolve(x, conv))

@@ -30,25 +30,30 @@ class PlainSR(nn.Module):
     `forward`: nominal luma (T, 1, h, w) -> residual (T, 1, scale*h, scale*w), in the input's dtype, to be added
     to the resampled input. Any h, w >= 1. Receptive field: 2 * (blocks + 2) + 1 input pixels.
     `in_planes` over 1: luma may be followed by planes of nets.condition, (T, in_planes, h, w); without them it is as
-    if they were zero.
+    if they were zero. `colours` 3: R, G, B in place of luma, in and out.
     """
 
     def __init__(
-        self, channels: int = 32, blocks: int = 8, scale: int = 2, in_planes: int = 1
+        self,
+        channels: int = 32,
+        blocks: int = 8,
+        scale: int = 2,
+        in_planes: int = 1,
+        colours: int = 1,
     ) -> None:
         super().__init__()
         self.channels, self.blocks, self.scale = channels, blocks, scale
-        self.in_planes = in_planes
+        self.in_planes, self.colours = in_planes, colours
         self.head = nn.Conv2d(in_planes, channels, 3, padding=1)
         self.body = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks)
         )
-        self.tail = nn.Conv2d(channels, scale**2, 3, padding=1)
+        self.tail = nn.Conv2d(channels, colours * scale**2, 3, padding=1)
         icnr_(self.tail.weight, scale)
         nn.init.zeros_(_bias(self.tail))
 
     def forward(self, luma: Tensor) -> Tensor:
-        x = torch.relu(self.head(centred(luma, self.in_planes)))
+        x = torch.relu(self.head(centred(luma, self.in_planes, self.colours)))
         for conv in self.body:
             x = torch.relu(conv(x))
         return F.pixel_shuffle(self.tail(x), self.scale)
@@ -96,28 +101,33 @@ class RepPlainSR(nn.Module):
     """The training form of `PlainSR`: same function, same `forward`, richer parameters."""
 
     def __init__(
-        self, channels: int = 32, blocks: int = 8, scale: int = 2, in_planes: int = 1
+        self,
+        channels: int = 32,
+        blocks: int = 8,
+        scale: int = 2,
+        in_planes: int = 1,
+        colours: int = 1,
     ) -> None:
         super().__init__()
         self.channels, self.blocks, self.scale = channels, blocks, scale
-        self.in_planes = in_planes
+        self.in_planes, self.colours = in_planes, colours
         self.head = nn.Conv2d(in_planes, channels, 3, padding=1)
         self.body = nn.ModuleList(RepBlock(channels) for _ in range(blocks))
-        self.tail = nn.Conv2d(channels, scale**2, 3, padding=1)
+        self.tail = nn.Conv2d(channels, colours * scale**2, 3, padding=1)
         nn.init.kaiming_normal_(self.head.weight, nonlinearity="relu")
         nn.init.zeros_(_bias(self.head))
         icnr_(self.tail.weight, scale)
         nn.init.zeros_(_bias(self.tail))
 
     def forward(self, luma: Tensor) -> Tensor:
-        x = torch.relu(self.head(centred(luma, self.in_planes)))
+        x = torch.relu(self.head(centred(luma, self.in_planes, self.colours)))
         for block in self.layers():
             x = torch.relu(F.conv2d(x, block.kernel(), block.bias, padding=1))
         return F.pixel_shuffle(self.tail(x), self.scale)
 
     def branches(self, luma: Tensor) -> Tensor:
         """`forward` with every branch run on the feature maps (slow; for tests)."""
-        x = torch.relu(self.head(centred(luma, self.in_planes)))
+        x = torch.relu(self.head(centred(luma, self.in_planes, self.colours)))
         for block in self.layers():
             x = torch.relu(block.branches(x))
         return F.pixel_shuffle(self.tail(x), self.scale)
@@ -129,7 +139,7 @@ class RepPlainSR(nn.Module):
     @torch.no_grad()
     def fold(self) -> PlainSR:
         """The deployed network with the same output; shares no memory with this one."""
-        plain = PlainSR(self.channels, self.blocks, self.scale, self.in_planes)
+        plain = PlainSR(self.channels, self.blocks, self.scale, self.in_planes, self.colours)
         plain.head.load_state_dict(self.head.state_dict())
         plain.tail.load_state_dict(self.tail.state_dict())
         for conv, block in zip(plain.layers(), self.layers(), strict=True):
@@ -147,23 +157,24 @@ class RepPlainSR(nn.Module):
             block.bias.copy_(_bias(conv))
 
 
-def centred(picture: Tensor, in_planes: int) -> Tensor:
-    """(T, 1 or in_planes, h, w) -> (T, in_planes, h, w): MEAN off the luma; planes that are not given are zero."""
-    if in_planes == 1:
+def centred(picture: Tensor, in_planes: int, colours: int = 1) -> Tensor:
+    """(T, colours to in_planes, h, w) -> (T, in_planes, h, w): MEAN off luma, or R, G, B; planes that are not given are
+    zero."""
+    if in_planes == colours:
         return picture - MEAN
     t, given, height, width = picture.shape
     missing = picture.new_zeros(t, in_planes - given, height, width)
-    return torch.cat([picture[:, :1] - MEAN, picture[:, 1:], missing], 1)
+    return torch.cat([picture[:, :colours] - MEAN, picture[:, colours:], missing], 1)
 
 
 def icnr_(weight: Tensor, scale: int, gain: float = 0.1) -> None:
-    """Fills a (scale^2, C, 3, 3) tail in place so that the pixel shuffle starts as nearest-neighbour: all
+    """Fills a (colours * scale^2, C, 3, 3) tail in place so that the pixel shuffle starts as nearest-neighbour: all
     scale^2 phases share one kernel, hence no checkerboard at the start (Aitken et al. 2017). `gain` keeps the
     first residuals small."""
     with torch.no_grad():
         kernel = torch.empty_like(weight[:1])
         nn.init.normal_(kernel, std=gain / kernel[0].numel() ** 0.5)
-        weight.copy_(kernel.expand(scale**2, -1, -1, -1))
+        weight.copy_(kernel.expand(len(weight), -1, -1, -1))
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

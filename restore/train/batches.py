@@ -26,7 +26,7 @@ def patches(
 ) -> tuple[Tensor, Tensor]:
     """The batch of one iteration: nominal luma (B, 1, p, p) and (B, 1, s*p, s*p), flipped and transposed together;
     of several processes each takes every n-th patch of the same batch. With `condition`, its planes follow the luma,
-    (B, 1 + k, p, p), and `pairs` must hold the maps.
+    (B, 1 + k, p, p), and `pairs` must hold the maps. Pairs of R, G, B have 3 in place of 1.
 
     With `candidates` that many are drawn for each, and the one Lanczos is furthest from the truth on is taken: most of
     a picture is smooth and teaches nothing (SamplingAug, Wang et al. 2021)."""
@@ -40,8 +40,8 @@ def patches(
         index = int(number - (sizes[shard - 1] if shard else 0))
         lr, hr = pairs.lr[shard], pairs.hr[shard]
         y, x = (int(rng.integers(n - p + 1)) for n in lr.shape[-2:])
-        low = lr[index, lr.shape[1] // 2, y : y + p, x : x + p]
-        high = hr[index, scale * y : scale * (y + p), scale * x : scale * (x + p)]
+        low = lr[index, lr.shape[1] // 2, ..., y : y + p, x : x + p]
+        high = hr[index, ..., scale * y : scale * (y + p), scale * x : scale * (x + p)]
         turn = int(rng.integers(8))
         lows.append(_turned(low, turn))
         highs.append(_turned(high, turn))
@@ -53,7 +53,7 @@ def patches(
     mine = [k for k in range(len(lows)) if k // optim.candidates % group.count == group.rank]
     low, high = (
         planes.to_nominal(
-            torch.stack([part[k] for k in mine])[:, None].to(device), 8, full_range=False, chroma=False
+            with_colours(torch.stack([part[k] for k in mine])).to(device), 8, full_range=False, chroma=False
         )
         for part in (lows, highs)
     )  # fmt: skip
@@ -61,7 +61,7 @@ def patches(
         low = torch.cat([low, torch.stack([told[k] for k in mine]).to(device)], 1)
     if optim.candidates == 1:
         return low, high
-    base = low[:, :1]
+    base = low[:, : high.shape[1]]
     if scale > 1:
         base = planes.resample(base, (scale * p, scale * p))
     inner = slice(scale * optim.margin, scale * (p - optim.margin))
@@ -69,6 +69,11 @@ def patches(
     hardest = error.view(-1, optim.candidates).argmax(1)
     chosen = hardest + optim.candidates * torch.arange(len(hardest), device=device)
     return low[chosen], high[chosen]
+
+
+def with_colours(codes: Tensor) -> Tensor:
+    """(B, h, w) luma -> (B, 1, h, w); (B, 3, h, w) R, G, B as they are."""
+    return codes if codes.ndim == 4 else codes[:, None]
 
 
 def absent(count: int, share: float, rng: np.random.Generator) -> list[int]:

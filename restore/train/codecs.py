@@ -86,8 +86,9 @@ class Generation:
         }
 
 
-def encode(luma: Codes, step: Step, target: Path) -> Generation:
-    """Encodes (T, H, W) into the file `target`; H and W multiples of 16 suit every codec here."""
+def encode(luma: Codes, step: Step, target: Path, chroma: Codes | None = None) -> Generation:
+    """Encodes (T, H, W) into the file `target`; H and W multiples of 16 suit every codec here. `chroma` (T, 2, H/2, W/2);
+    None: neutral."""
     count, height, width = luma.shape
     source = ffmpeg.input("pipe:", f="rawvideo", pix_fmt="yuv420p", s=f"{width}x{height}", r=25)
     arguments = step.arguments(height * width)
@@ -95,7 +96,7 @@ def encode(luma: Codes, step: Step, target: Path) -> Generation:
     output = source.output(
         str(target), pix_fmt="yuv420p", threads=1, fflags="+bitexact", **arguments
     )
-    _run(output.overwrite_output(), _raw(luma), f"encoding with {step.codec}")
+    _run(output.overwrite_output(), _raw(luma, chroma), f"encoding with {step.codec}")
     size = target.stat().st_size
     argv = [word for key, value in arguments.items() for word in (f"-{key}", value)]
     return Generation(step.codec, argv, size, size * 8 / (count * height * width))
@@ -105,6 +106,14 @@ def decode(path: Path, size: tuple[int, int]) -> Codes:
     """Every frame of a file of `size` (height, width), as (T, H, W) luma codes."""
     raw = _run(_as_luma(ffmpeg.input(str(path))), None, f"decoding {path.name}")
     return _luma(raw, size)
+
+
+def decode_colour(path: Path, size: tuple[int, int]) -> tuple[Codes, Codes]:
+    """Every frame of a file of `size` (height, width): (T, H, W) luma codes, (T, 2, H/2, W/2) chroma codes."""
+    raw = _run(_as_luma(ffmpeg.input(str(path))), None, f"decoding {path.name}")
+    height, width = size
+    chroma = np.frombuffer(raw, np.uint8).reshape(-1, height * 3 // 2 * width)[:, height * width :]
+    return _luma(raw, size), chroma.reshape(-1, 2, height // 2, width // 2)
 
 
 def through_jpeg(grey: Codes, quality: int) -> tuple[Codes, list[bytes]]:
@@ -149,10 +158,12 @@ def read_clip(path: Path, scale: float, frames: int | None = None) -> Codes:
     return _luma(_run(_as_luma(stream, **limit), None, f"reading {path.name}"), size)
 
 
-def _raw(luma: Codes) -> bytes:
-    """yuv420p with neutral chroma."""
+def _raw(luma: Codes, chroma: Codes | None = None) -> bytes:
+    """yuv420p; without `chroma` it is neutral."""
     neutral = b"\x80" * (luma.shape[1] * luma.shape[2] // 2)
-    return b"".join(frame.tobytes() + neutral for frame in luma)
+    if chroma is None:
+        return b"".join(frame.tobytes() + neutral for frame in luma)
+    return b"".join(y.tobytes() + c.tobytes() for y, c in zip(luma, chroma, strict=True))
 
 
 def _as_luma(stream: Any, **options: int) -> Any:

@@ -20,7 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import TrainError
-from restore.train.codecs import Codes, Generation, decode, denoise, encode, jpeg
+from restore.train.codecs import (
+    Codes,
+    Generation,
+    Step,
+    decode,
+    decode_colour,
+    denoise,
+    encode,
+    jpeg,
+)
+from restore.train.colour import from_420, to_420
 from restore.train.film import age
 from restore.train.plan import Plan
 from restore.train.recipe import Kernel
@@ -46,8 +56,8 @@ class Pair:
 
 
 def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, folder: Path) -> Pair:
-    """Carries `plan` out on (T, H, W) frames; H and W multiples of 16 * scale. `folder` takes the encoded files,
-    which are removed again."""
+    """Carries `plan` out on (T, H, W) luma or (T, H, W, 3) R, G, B, without film, noise reduction and JPEG (see train.colour);
+    H and W multiples of 16 * scale. `folder` takes the encoded files, which are removed again."""
     truth = np.stack([_levels(frame, *plan.levels) for frame in clean])
     shot = truth
     if plan.film is not None:
@@ -70,8 +80,7 @@ def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, fol
             generations.append(_step_record(generation, given, decoded))
             continue
         path = folder / f"generation{number}.{step.container}"
-        generation = encode(given, step, path)
-        decoded = decode(path, (given.shape[1], given.shape[2]))
+        generation, decoded = _through(given, step, path)
         if decoded.shape != given.shape:
             raise TrainError(
                 f"{step.codec}: expected {len(given)} frames back, got {len(decoded)} ({generation.argv})"
@@ -85,6 +94,15 @@ def degrade(clean: Frames, plan: Plan, scale: int, rng: np.random.Generator, fol
     record["container"] = plan.steps[-1].container if plan.steps else ""
     suffix = plan.steps[-1].suffix if plan.steps else ""
     return Pair(_round(truth), decoded, stream, suffix, record)
+
+
+def _through(given: Codes, step: Step, path: Path) -> tuple[Generation, Codes]:
+    """One generation of luma, or of R, G, B."""
+    size = given.shape[1], given.shape[2]
+    if given.ndim == 3:
+        return encode(given, step, path), decode(path, size)
+    luma, chroma = to_420(given)
+    return encode(luma, step, path, chroma), from_420(*decode_colour(path, size))
 
 
 def psnr(a: Codes, b: Codes) -> float:
@@ -176,7 +194,7 @@ def _cubic(x: NDArray[np.float64], b: float, c: float) -> NDArray[np.float64]:
 
 def _generation_size(source: Codes, plan: Plan, number: int) -> tuple[int, int]:
     """(height, width) of a generation; the first one's in multiples of 16, which every codec takes."""
-    height, width = source.shape[1:]
+    height, width = source.shape[1:3]
     if number == len(plan.steps) - 1:
         return height, width
     return (
@@ -187,7 +205,7 @@ def _generation_size(source: Codes, plan: Plan, number: int) -> tuple[int, int]:
 
 def _resize(frames: Codes, size: tuple[int, int]) -> Codes:
     """(T, h, w) -> (T, *size), centres aligned: areas where it shrinks, bicubic where it grows."""
-    if frames.shape[1:] == size:
+    if frames.shape[1:3] == size:
         return frames
     way = cv2.INTER_AREA if size[0] < frames.shape[1] else cv2.INTER_CUBIC
     return np.stack([cv2.resize(frame, size[::-1], interpolation=way) for frame in frames])

@@ -260,7 +260,7 @@ def _card(job: Run, shown: Look) -> ModelCard:
     command = f"restore train {recipe}" + (f" --minutes {job.minutes:g}" if job.minutes else "")
     return ModelCard(
         name=shape.name, architecture=shape.architecture, channels=shape.channels, blocks=shape.blocks, scale=shape.scale,
-        plane="Y", condition=shape.condition, parameters=1, sha256="0" * 64, data=_data_line(job.recipe, job.pairs), recipe=recipe,
+        plane=shape.plane, condition=shape.condition, parameters=1, sha256="0" * 64, data=_data_line(job.recipe, job.pairs), recipe=recipe,
         command=command, iterations=shown.iteration, licence="Apache-2.0", weak_at=shape.weak_at or "not stated",
         scores=shown.scores.on_card(),
     )  # fmt: skip

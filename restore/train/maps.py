@@ -83,7 +83,7 @@ def make_maps(index: Path) -> None:
         record = json.loads(index.read_text("utf-8"))
         with safe_open(index.with_suffix(".safetensors"), "numpy") as file:
             stream = file.get_tensor("stream")
-            count, context, height, width = file.get_slice("lr").get_shape()
+            count, context, *_, height, width = file.get_slice("lr").get_shape()
     except Exception as error:  # safetensors raises its own, KeyError, OSError, ValueError ...
         raise TrainError(f"{index}: damaged shard ({error}); delete it and make it again") from None
     steps = np.zeros((count, context, height // CELL, width // CELL), np.float16)

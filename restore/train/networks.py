@@ -22,7 +22,7 @@ def build(shape: Network, *, init: bool = True) -> nn.Module:
     try:
         net = architectures.build(
             shape.architecture, shape.channels, shape.blocks, shape.scale,
-            condition=shape.condition, training=True,
+            shape.plane, shape.condition, training=True,
         )  # fmt: skip
     except ModelError as error:
         raise TrainError(f"[network]: {error}") from None
@@ -42,7 +42,7 @@ def _start_from(net: nn.Module, shape: Network, init: str) -> None:
     is_plain = isinstance(net, RepPlainSR) and isinstance(start, PlainSR)
     if not is_plain:
         fits = fits and (shape.channels, shape.blocks) == (card.channels, card.blocks)
-    if not fits or card.plane != "Y":
+    if not fits or card.plane != "Y" or shape.plane != "Y":
         most = "at most " if is_plain else ""
         raise TrainError(
             f"[network]: init: expected {shape.architecture} {most}{shape.channels} x {shape.blocks}, x{shape.scale}, "
@@ -68,7 +68,7 @@ def predict(
 ) -> tuple[Tensor, Tensor]:
     """(base, residual), both (B, 1, scale*h, scale*w) float32: the input resampled by Lanczos (at scale 1 the input
     itself), and what is to be added to it to have the network's result. `low` (B, 1 + k, h, w): nominal luma, then the
-    planes of the k conditions of the recipe's `shape`; `net`, of that shape, runs in `dtype`."""
+    planes of the k conditions of the recipe's `shape`; `net`, of that shape, runs in `dtype`. 3 in place of 1: R, G, B."""
 
     def run(fed: Tensor) -> Tensor:
         # Blocked or not, oneDNN and cuDNN want the channels together: 1.1x in float32, 5x in bf16.
@@ -77,9 +77,9 @@ def predict(
             out: Tensor = net(image)
         return out.float()
 
-    luma = base = low[:, :1]
+    picture = base = low[:, : 3 if shape.plane == "RGB" else 1]
     if shape.scale > 1:
-        base = planes.resample(luma, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
+        base = planes.resample(picture, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
     if shape.architecture == "plain":
         return base, run(low)  # the residual itself: added and taken away again it would be rounded
-    return base, architectures.enlarge(run, shape.architecture, shape.scale, luma) - base
+    return base, architectures.enlarge(run, shape.architecture, shape.scale, picture) - base

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from restore.errors import TrainError
-from restore.nets.architectures import ArchitectureName, ConditionName
+from restore.nets.architectures import ArchitectureName, ConditionName, PlaneName
 from restore.options import Options, check, hint, read_toml
 from restore.train.fields import Range, Share, at_most_half, positive, quality
 from restore.train.terms import Loss
@@ -177,6 +177,8 @@ class Network(Options):
     channels: Annotated[int, Field(ge=4, le=256)] = 32
     blocks: Annotated[int, Field(ge=1, le=64)] = 8
     scale: Literal[1, 2, 3, 4] = 2
+    plane: PlaneName = "Y"
+    """RGB: three planes in and out, for comparison with luma; learns from stills alone (restore/train/colour.py)."""
     condition: list[ConditionName] = []
     """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain only."""
     branches: bool = True
@@ -277,6 +279,21 @@ def read_recipe(path: Path) -> Recipe:
             f"{path}: [optim]: mse_share: expected none beside a [loss] table; say mse = {{ weight = 20, start = 0.85 }} "
             "there"
         )
+    if (network := parts.get("network")) and network.plane == "RGB":
+        problems += [f"{path}: [network]: plane: {p}" for p in _beyond_colour(parts)]
     if problems:
         raise TrainError("\n".join(problems))
     return Recipe(**parts)
+
+
+def _beyond_colour(parts: dict[str, Any]) -> list[str]:
+    """What a recipe asks for that R, G, B cannot have."""
+    data, chain, loss = parts.get("data"), parts.get("degrade"), parts.get("loss")
+    found = ["RGB learns from stills alone, got [data] clips"] if data and data.clips else []
+    if chain:
+        used = [n for n in ("film_share", "dnr_share", "jpeg_share") if getattr(chain, n) > 0]
+        found += [f"RGB goes without [degrade] {n}, which is for luma" for n in used]
+    if loss:
+        used = [n for n in ("perceptual", "adversarial") if n in loss.terms()]
+        found += [f"RGB goes without [loss] {n}, which is for luma" for n in used]
+    return found

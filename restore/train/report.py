@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restore import planes
+from restore.train.batches import with_colours
+from restore.train.colour import luma_of
 from restore.train.files import write_whole
 from restore.train.networks import predict
 from restore.train.recipe import Network, Recipe
@@ -141,14 +143,14 @@ def triplets(net: nn.Module, held: Shards, shape: Network) -> list[str]:
     for shard, index in chosen(held):
         sequence = held.samples[shard][index]["sequence"]
         low = middle(held, shard, index, shape.condition).to(device)
-        truth = held.hr[shard][index][None, None]
+        truth = with_colours(held.hr[shard][index][None])
         base, residual = predict(net, shape, low, torch.float32)
         up, out = base.cpu(), (base + residual).cpu()
         caption = (
             f"{sequence['category']}, {sequence['source']}: {shape.base} {psnr(up, truth):.2f} dB, "
             f"network {psnr(out, truth):.2f} dB"
         )
-        strip = np.hstack([_grey(up), _grey(out), _full_range(truth[0, 0].numpy())])
+        strip = np.hstack([_grey(up), _grey(out), _full_range(luma_of(truth)[0, 0].numpy())])
         figures.append(
             f'<figure><img src="{_data_uri(strip)}" alt=""><figcaption>{html.escape(caption)}</figcaption></figure>'
         )
@@ -186,7 +188,9 @@ def histogram(name: str, weights: Tensor) -> str:
 
 
 def _grey(nominal: Tensor) -> Grey:
-    return _full_range(planes.to_codes(nominal, 8, full_range=False, chroma=False)[0, 0].numpy())
+    return _full_range(
+        planes.to_codes(luma_of(nominal), 8, full_range=False, chroma=False)[0, 0].numpy()
+    )
 
 
 def _full_range(codes: Grey) -> Grey:

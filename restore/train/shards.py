@@ -3,6 +3,7 @@
 A shard is one safetensors file, uint8 throughout (N samples, C context frames, crop h x w, scale s):
   lr      (N, C, h, w)      decoded luma codes, C consecutive frames (edge frames repeated at the ends)
   hr      (N, s*h, s*w)     clean luma codes of the middle frame
+                            (of R, G, B: lr (N, C, 3, h, w), hr (N, 3, s*h, s*w); see train.colour)
   stream  (bytes)           the encoded files of all sequences, one after another
 and beside it <name>.json: {"recipe": hash, "samples": [...], "sequences": [...]}, where a sample names its
 sequence, middle frame and position, and a sequence its source, plan, encoder arguments, real bits per pixel, input
@@ -35,6 +36,7 @@ from torch import Tensor
 
 from restore.errors import TrainError
 from restore.train.codecs import Codes
+from restore.train.colour import to_420
 from restore.train.degrade import Pair, degrade
 from restore.train.files import WriteError, write_whole, writing
 from restore.train.maps import Maps, make_maps, read_maps
@@ -171,6 +173,8 @@ def _fingerprint(recipe: Recipe) -> str:
                 del tables["degrade"][key]
     if recipe.data.steady_share == Data.model_fields["steady_share"].default:
         del tables["data"]["steady_share"]
+    if recipe.network.plane == "RGB":
+        tables["network"]["plane"] = "RGB"
     text = json.dumps(tables, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -181,7 +185,9 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
     data = recipe.data
     is_val = name.startswith("val")
     count = data.val_sequences if is_val else data.shard_sequences
-    library = Library(data, out / "clips", recipe.network.scale)
+    library = Library(
+        data, out / "clips", recipe.network.scale, colour=recipe.network.plane == "RGB"
+    )
     categories = validated(recipe.degrade)
     lr: list[Codes] = []
     hr: list[Codes] = []
@@ -229,7 +235,8 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
 
 def _choose(pair: Pair, keep: int, crop: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Frames and positions, on the macroblock grid; of two draws the more textured one mostly wins."""
-    count, height, width = pair.decoded.shape
+    luma = pair.decoded if pair.decoded.ndim == 3 else to_420(pair.decoded)[0]
+    count, height, width = luma.shape
     chosen = []
     for t in rng.permutation(count)[: min(keep, count)]:
         places = [
@@ -239,9 +246,7 @@ def _choose(pair: Pair, keep: int, crop: int, rng: np.random.Generator) -> list[
             )
             for _ in range(2)
         ]
-        places.sort(
-            key=lambda p: float(pair.decoded[t, p[0] : p[0] + crop, p[1] : p[1] + crop].std())
-        )
+        places.sort(key=lambda p: float(luma[t, p[0] : p[0] + crop, p[1] : p[1] + crop].std()))
         y, x = places[1] if rng.random() < 0.75 else places[0]
         chosen.append({"frame": int(t), "y": y, "x": x})
     return chosen
@@ -254,4 +259,8 @@ def _cut(
     window = np.clip(np.arange(t - context // 2, t + context // 2 + 1), 0, len(pair.decoded) - 1)
     low = pair.decoded[window, y : y + crop, x : x + crop]
     high = pair.truth[t, scale * y : scale * (y + crop), scale * x : scale * (x + crop)]
+    if low.ndim == 4:
+        return np.ascontiguousarray(low.transpose(0, 3, 1, 2)), np.ascontiguousarray(
+            high.transpose(2, 0, 1)
+        )
     return low, high

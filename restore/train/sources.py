@@ -66,8 +66,10 @@ def find_sources(data: Data, root: Path) -> tuple[list[Source], list[Source]]:
 class Library:
     """Reads sources. Decoded clips are kept as files in `cache` and mapped, so that pieces cost nothing."""
 
-    def __init__(self, data: Data, cache: Path, scale: int) -> None:
-        """`scale`: how much larger than the low resolution, in whose pixels `data` counts, sequences are."""
+    def __init__(self, data: Data, cache: Path, scale: int, *, colour: bool = False) -> None:
+        """`scale`: how much larger than the low resolution, in whose pixels `data` counts, sequences are. `colour`: stills
+        are R, G, B (see train.colour)."""
+        self.colour = colour
         self.data = data
         self.cache = cache
         self.scale = scale
@@ -75,7 +77,7 @@ class Library:
     def sequence(
         self, sources: list[Source], rng: np.random.Generator
     ) -> tuple[Frames, dict[str, Any]]:
-        """(frames (T, H, W) with H and W multiples of 16 * scale, the record of what was done)."""
+        """(frames (T, H, W), or (T, H, W, 3) in colour, with H and W multiples of 16 * scale, the record of what was done)."""
         stills = [s for s in sources if s.still]
         clips = [s for s in sources if not s.still]
         if stills and (not clips or rng.random() < self.data.still_share):
@@ -110,9 +112,9 @@ class Library:
     ) -> tuple[Frames, dict[str, Any]]:
         """A still under a moving camera; sometimes with an oval cut from a second still in front."""
         source = stills[rng.integers(len(stills))]
-        still = _read_still(source)
+        still = _read_still(source, self.colour)
         room = self.scale * self.data.crop + 96
-        least = min(1.0, room / min(still.shape))
+        least = min(1.0, room / min(still.shape[:2]))
         # Half of them whole, so that texture keeps the sharpness it has; half smaller, as a wider shot.
         least = min(1.0, max(0.175 * self.scale, least))
         shrink = float(rng.uniform(least, 1.0)) if rng.random() < 0.5 else 1.0
@@ -122,8 +124,9 @@ class Library:
         record = {"source": source.name, "shrink": round(shrink, 3)}
         if rng.random() < self.data.layer_share:
             front = stills[rng.integers(len(stills))]
-            layer = self._camera(_read_still(front), (height, width), rng, speed=2.0)
+            layer = self._camera(_read_still(front, self.colour), (height, width), rng, speed=2.0)
             alpha = _oval(height, width, self.data.frames, rng)
+            alpha = alpha[..., None] if self.colour else alpha
             frames = frames * (1 - alpha) + layer * alpha
             record["layer"] = front.name
         return np.clip(frames, 0, 255, dtype=np.float32), record
@@ -169,8 +172,9 @@ class Library:
         return frames
 
 
-def _read_still(source: Source) -> NDArray[np.float32]:
-    grey = cv2.imread(str(source.path), cv2.IMREAD_GRAYSCALE)
+def _read_still(source: Source, colour: bool) -> NDArray[np.float32]:
+    """(H, W), or (H, W, 3) R, G, B, in limited-range codes."""
+    grey = cv2.imread(str(source.path), cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise TrainError(f"{source.path}: not an image that OpenCV can read")
     return 16 + grey.astype(np.float32) * (219 / 255)

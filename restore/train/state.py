@@ -143,4 +143,6 @@ def _shape(recipe: Recipe) -> dict[str, Any]:
     shape = recipe.network.model_dump(
         include={"architecture", "channels", "blocks", "scale", "condition"}
     )
+    if recipe.network.plane == "RGB":
+        shape["plane"] = "RGB"
     return shape if recipe.network.branches else shape | {"branches": False}

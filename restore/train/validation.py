@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from restore import planes
 from restore.nets.architectures import ConditionName
+from restore.train.batches import with_colours
+from restore.train.colour import luma_of
 from restore.train.networks import predict
 from restore.train.plan import CATEGORIES
 from restore.train.recipe import Network
@@ -67,7 +69,7 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
             category = sample["sequence"]["category"]
             low = middle(held, shard, index, shape.condition).to(device)
             base, residual = predict(net, shape, low, torch.float32)
-            truth = held.hr[shard][index][None, None].to(device)
+            truth = with_colours(held.hr[shard][index][None]).to(device)
             result = psnr(base + residual, truth)
             before = psnr(base, truth)
             if before == PERFECT:
@@ -77,7 +79,7 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
             reached.append(result)
             gains[category].append(reached[-1] - bases[-1])
             if shape.condition:
-                low[:, 1:] = 0
+                low[:, -len(shape.condition) :] = 0
                 base, residual = predict(net, shape, low, torch.float32)
                 blind[category].append(psnr(base + residual, truth) - bases[-1])
     found = {f"held-out {k}": round(float(np.mean(v)), 3) for k, v in gains.items() if v}
@@ -93,9 +95,9 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
 def middle(
     pairs: Shards, shard: int, index: int, condition: Sequence[ConditionName] = ()
 ) -> Tensor:
-    """The middle frame of a sample as nominal luma, (1, 1, h, w); the planes of `condition` follow it."""
+    """The middle frame of a sample as nominal luma, (1, 1, h, w), or R, G, B; the planes of `condition` follow it."""
     codes = pairs.lr[shard][index]
-    frame = codes[None, len(codes) // 2 : len(codes) // 2 + 1]
+    frame = with_colours(codes[len(codes) // 2][None])
     luma = planes.to_nominal(frame, 8, full_range=False, chroma=False)
     if not condition:
         return luma
@@ -104,8 +106,9 @@ def middle(
 
 
 def psnr(nominal: Tensor, truth: Tensor) -> float:
-    """Y-PSNR in dB of nominal luma against uint8 limited-range codes, border cropped; at most PERFECT."""
-    codes = planes.to_codes(nominal, 8, full_range=False, chroma=False).float()
+    """Y-PSNR in dB of nominal luma, or R, G, B, against uint8 limited-range codes of the same, border cropped; at most
+    PERFECT."""
+    codes = planes.to_codes(luma_of(nominal), 8, full_range=False, chroma=False).float()
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-    mse = ((codes[inner] - truth[inner].float()) ** 2).mean().item()
+    mse = ((codes[inner] - luma_of(truth)[inner].float().round()) ** 2).mean().item()
     return PERFECT if mse == 0 else 10 * math.log10(255**2 / mse)
