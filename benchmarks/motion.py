@@ -25,7 +25,8 @@ from motion_scenes import CAMERAS, THINGS, Scene
 from numpy.typing import NDArray
 
 from restore.evaluate.recipes import mpeg1
-from restore.motion import Field, MotionOptions, MotionService
+from restore.flow import Field
+from restore.motion import MotionOptions, MotionService
 from restore.train.codecs import decode, encode
 from restore.video import FrameInfo
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.motion import Field
+from restore.flow import Field
 from restore.sample.scenes import fractal
 
 FINE = 2

@@ -8,7 +8,8 @@ there. Measured on codec material (gain over Lanczos after fusing six neighbours
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,12 +18,31 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restore.flow import Estimator, Field, doubt, follow, grid, moved
 from restore.options import Options
 from restore.planes import gaussian_blur
 from restore.video import FrameInfo
 
-Field = NDArray[np.float32]
-"""(H, W, 2): displacement in samples, x then y."""
+Pair = tuple[int, int]
+"""Target and reference, by FrameInfo.index."""
+
+
+NEAR, WIDE = 1.5, 2.0
+"""Standard deviations, in samples, of the neighbourhoods in which pictures are compared."""
+LEAN = 3.0
+"""What codecs leave averages out over a neighbourhood, what shows something else does not: how much more the square of
+the mean difference counts than the mean square."""
+LOST = 3.0
+"""Samples of doubt at which a sample counts 1/e."""
+
+
+class Difference(NamedTuple):
+    """Of two pictures, (N, 1, H, W) each, in units of the difference at which a sample counts 1/e, squared."""
+
+    error: Tensor
+    """Mean square around each sample."""
+    lean: Tensor
+    """Square of the mean around each sample."""
 
 
 class MotionOptions(Options):
@@ -35,90 +55,112 @@ class MotionOptions(Options):
 
 
 class MotionService:
-    """Flow between frames of one stream, computed once on the source luma, on demand.
+    """Flow between frames of one stream, computed once on the source luma, in a thread of its own: on demand, and
+    from the first question on as soon as frames come in, while the chain works on those before.
 
     Neighbours are estimated; flow over more frames is followed from neighbour to neighbour. That costs a fifth of
-    an estimate, and tracks what has moved too far to be found at once.
+    an estimate, and tracks what has moved too far to be found at once. What is found for a pair depends on its two
+    pictures alone.
     """
 
     def __init__(self, options: MotionOptions, device: torch.device) -> None:
-        self._dis = _estimator(options.preset)
+        self._estimator = Estimator(options.preset)
         self._device = device
+        self._thread: ThreadPoolExecutor | None = None
         self._luma: dict[int, NDArray[np.uint8]] = {}
-        self._steps: dict[tuple[int, int], Field] = {}
-        self._paths: dict[tuple[int, int], Field] = {}
+        self._last: FrameInfo | None = None
+        self._asked = False
+        self._steps: dict[Pair, Future[Field]] = {}
+        self._doubts: dict[Pair, Field] = {}
+        self._paths: dict[Pair, Field] = {}
 
     def add(self, frames: tuple[FrameInfo, ...], luma: Tensor) -> None:
-        """Take the source luma, (T, 1, H, W) nominal, of frames about to enter the chain."""
+        """Take the source luma, (T, 1, H, W) nominal, of frames about to enter the chain, in order."""
         codes = (luma.float() * 219 + 16).round().clamp_(0, 255).to(torch.uint8).cpu().numpy()
         for info, plane in zip(frames, codes, strict=True):
             self._luma[info.index] = plane[0]
+            last, self._last = self._last, info
+            if self._asked and last is not None and last.scene == info.scene:
+                for pair in ((last.index, info.index), (info.index, last.index)):
+                    if last.index in self._luma:
+                        self._begin(pair)
 
     def forget(self, before: int) -> None:
         """Drop everything about frames with a smaller index."""
         for index in [i for i in self._luma if i < before]:
             del self._luma[index]
         for pair in [p for p in self._steps if min(p) < before]:
-            del self._steps[pair]
+            self._steps.pop(pair).cancel()
+        for known in (self._doubts, self._paths):
+            for pair in [p for p in known if min(p) < before]:
+                del known[pair]
+
+    def close(self) -> None:
+        """End the thread; what is not begun is left."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
 
     def flow(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
-        field = self._find(target, reference)
+        field = self._path(target, reference)
         return resize_flow(torch.from_numpy(field).permute(2, 0, 1)[None].to(self._device), size)
 
-    def _find(self, target: int, reference: int) -> Field:
-        first, last = self._luma[target], self._luma[reference]
+    def doubt(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
+        """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
+        field = torch.from_numpy(self._doubt(target, reference))[None, None].to(self._device)
+        if field.shape[-2:] == size:
+            return field
+        scale = (size[0] / field.shape[-2] + size[1] / field.shape[-1]) / 2
+        return F.interpolate(field, size, mode="bilinear", align_corners=False) * scale
+
+    def _path(self, target: int, reference: int) -> Field:
+        first, _ = self._luma[target], self._luma[reference]
         if target == reference:
             return np.zeros((*first.shape, 2), np.float32)
+        before = self._before(target, reference)
+        if before is None:
+            return self._step((target, reference))
+        self._keep_paths_of(target)
+        if (target, reference) not in self._paths:
+            path = self._path(target, before)
+            self._paths[target, reference] = follow(path, self._step((before, reference)))
+        return self._paths[target, reference]
+
+    def _doubt(self, target: int, reference: int) -> Field:
+        first, _ = self._luma[target], self._luma[reference]
+        if target == reference:
+            return np.zeros(first.shape, np.float32)
+        pair, before = (target, reference), self._before(target, reference)
+        if pair not in self._doubts:
+            if before is None:
+                self._doubts[pair] = doubt(self._step(pair), self._step((reference, target)))
+            else:
+                there = moved(self._doubt(before, reference), self._path(target, before))
+                self._doubts[pair] = self._doubt(target, before) + there
+        return self._doubts[pair]
+
+    def _before(self, target: int, reference: int) -> int | None:
+        """The frame before `reference` on the way from `target`; None: it is a single step."""
         before = reference - 1 if reference > target else reference + 1
-        if before == target or before not in self._luma:
-            if (target, reference) not in self._steps:
-                self._steps[target, reference] = self._estimate(first, last)
-            return self._steps[target, reference]
+        return None if before == target or before not in self._luma else before
+
+    def _keep_paths_of(self, target: int) -> None:
         # Paths of one target build on each other; those of the last target are not asked for again.
         if any(start != target for start, _ in self._paths):
             self._paths.clear()
-        if (target, reference) not in self._paths:
-            path, step = self._find(target, before), self._find(before, reference)
-            self._paths[target, reference] = follow(path, step)
-        return self._paths[target, reference]
 
-    def _estimate(self, target: NDArray[np.uint8], reference: NDArray[np.uint8]) -> Field:
-        # DIS needs a pyramid: below 16 samples a side it refuses, so tiny planes are padded.
-        height, width = target.shape
-        down, across = max(0, 16 - height), max(0, 16 - width)
-        if down or across:
-            pad = ((0, down), (0, across))
-            target, reference = np.pad(target, pad, "edge"), np.pad(reference, pad, "edge")
-        field = self._dis.calc(target, reference, None)
-        return np.ascontiguousarray(field[:height, :width], dtype=np.float32)
+    def _step(self, pair: Pair) -> Field:
+        self._asked = True
+        self._begin(pair)
+        return self._steps[pair].result()
 
-
-def _estimator(preset: str) -> Any:
-    presets = {
-        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-    }
-    dis = cv2.DISOpticalFlow.create(presets[preset])
-    if preset == "fast":
-        # OpenCV's own stops at quarter resolution. Half resolution with fewer patches and steps costs half as much
-        # again and gives most of what "medium" gains at six times the cost.
-        dis.setFinestScale(1)
-        dis.setPatchStride(6)
-        dis.setGradientDescentIterations(8)
-        dis.setVariationalRefinementIterations(1)
-    return dis
-
-
-def follow(path: Field, step: Field) -> Field:
-    """Displacement from A over B to C: `path` leads from A to B, `step` from B to C; all (H, W, 2)."""
-    x, y = _grid(path.shape[0], path.shape[1])
-    moved = cv2.remap(
-        step, x + path[..., 0], y + path[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    result: Field = path + moved
-    return result
+    def _begin(self, pair: Pair) -> None:
+        if pair in self._steps:
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "motion")
+        first, last = (self._luma[n] for n in pair)
+        self._steps[pair] = self._thread.submit(self._estimator, first, last)
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -139,7 +181,7 @@ def warp(plane: Tensor, flow: Tensor, mode: Literal["bilinear", "bicubic"] = "bi
     height, width = plane.shape[-2:]
     how = cv2.INTER_CUBIC if mode == "bicubic" else cv2.INTER_LINEAR
     moved = torch.empty_like(plane, dtype=torch.float32)
-    x, y = _grid(height, width)
+    x, y = grid(height, width)
     for n in range(len(plane)):
         across = flow[n, 0].float().numpy() + x
         down = flow[n, 1].float().numpy() + y
@@ -243,7 +285,7 @@ def warp_refined_reference(fine: Tensor, flow: Tensor) -> Tensor:
 
 def _warp_cv2(fine: Field, flow: Field) -> Any:
     height, width = flow.shape[:2]
-    x, y = _grid(height, width)
+    x, y = grid(height, width)
     x, y = x + flow[..., 0], y + flow[..., 1]
     for axis, length in ((x, width), (y, height)):
         np.clip(axis, 0, length - 1, out=axis)
@@ -252,14 +294,16 @@ def _warp_cv2(fine: Field, flow: Field) -> Any:
     return cv2.remap(fine, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _grid(height: int, width: int) -> tuple[Field, Field]:
-    """x (1, W) and y (H, 1)."""
-    x = np.arange(width, dtype=np.float32)[None]
-    return x, np.arange(height, dtype=np.float32)[:, None]
+def compare(target: Tensor, warped: Tensor, h: Tensor | float) -> Difference:
+    """(N, 1, H, W) planes of one unit; `h`, in that unit: the difference at which a sample counts 1/e, may be a plane."""
+    difference = (warped - target).float()
+    scale = 1 / torch.as_tensor(h, device=difference.device) ** 2
+    error = gaussian_blur(difference.square(), NEAR).mul_(scale)
+    return Difference(error, gaussian_blur(difference, WIDE).square_().mul_(scale))
 
 
-def confidence(target: Tensor, warped: Tensor, h: Tensor | float, sigma: float = 1.0) -> Tensor:
-    """exp(-G_sigma * (warped - target)^2 / h^2), in 0..1 (SCIENCE E4).
-    (N, 1, H, W) planes of one unit; `h`, in that unit, may be a plane."""
-    error = gaussian_blur((warped - target).float().square_(), sigma)
-    return error.mul_(-1 / torch.as_tensor(h, device=error.device) ** 2).exp_()
+def confidence(found: Difference, doubt: Tensor | float = 0.0, share: float = 1.0) -> Tensor:
+    """0 to 1, (N, 1, H, W): exp of minus the difference, its lean and the `doubt`, in samples, that the motion is true;
+    a `share` of the tolerance is granted (its square)."""
+    doubt = torch.as_tensor(doubt, device=found.error.device)
+    return torch.exp(-(found.error + LEAN * found.lean) / share - (doubt / LOST) ** 2)

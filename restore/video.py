@@ -136,6 +136,11 @@ class Motion(Protocol):
         target(p) looks like reference(p + flow(p)). Frames are named by FrameInfo.index."""
         ...
 
+    def doubt(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
+        """(1, 1, H, W): samples of a `size` grid by which the way to `reference` and back misses its start, or leads
+        out of the picture: large where `reference` does not show what `target` does."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:

@@ -80,13 +80,18 @@ class Worker:
         flow: Iterable[FrameBatch] = self._enter(batches, motion)
         for (stage, where), output in zip(self._steps, self._formats[1:], strict=True):
             flow = run_stage(stage, flow, output, where, self._meter)
-        for batch in flow:
-            yield self._leave(batch)
-            # The next frame looks back at `reach` frames, whose numbers have gaps where repeats were.
-            recent.extend(f.index for f in batch.frames)
-            motion.forget(recent[0] if recent else batch.frames[-1].index + 1)
+        try:
+            for batch in flow:
+                yield self._leave(batch)
+                # The next frame looks back at `reach` frames, whose numbers have gaps where repeats were.
+                recent.extend(f.index for f in batch.frames)
+                motion.forget(recent[0] if recent else batch.frames[-1].index + 1)
+        finally:
+            motion.close()
 
     def _enter(self, batches: Iterable[FrameBatch], motion: MotionService) -> Iterator[FrameBatch]:
+        """One batch is held back, so that its motion is found while the stages work on the one before."""
+        held: FrameBatch | None = None
         for batch in batches:
             depth, full = batch.format.depth, bool(batch.format.color.full_range)
             planes = tuple(
@@ -94,7 +99,11 @@ class Worker:
                 for i, codes in enumerate(batch.planes)
             )
             motion.add(batch.frames, planes[0])
-            yield replace(batch, planes=planes, motion=motion)
+            if held is not None:
+                yield held
+            held = replace(batch, planes=planes, motion=motion)
+        if held is not None:
+            yield held
 
     def _leave(self, batch: FrameBatch) -> FrameBatch:
         for plane in batch.planes:

@@ -20,7 +20,7 @@ LAYERS = [
     {"video"},
     {"planes"},
     {"rgb"},
-    {"conform"},
+    {"conform", "flow"},
     {"grid", "deblocking", "duplicates", "motion", "scenes", "stage", "nets"},
     {"blending"},
     {"mending"},

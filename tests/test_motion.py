@@ -1,16 +1,20 @@
 """Motion is found, followed, and pictures are moved along it; each fast path equals its reference."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from restore.flow import Estimator, follow
 from restore.motion import (
     MARGIN,
     MotionOptions,
     MotionService,
+    compare,
     confidence,
-    follow,
     refine,
     refine_reference,
     resize_flow,
@@ -21,6 +25,10 @@ from restore.motion import (
 )
 from restore.planes import gaussian_blur
 from restore.video import FrameInfo
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from motion_scenes import CAMERAS, THINGS, Scene
 
 CPU = torch.device("cpu")
 POSITION = 0.3 / 219
@@ -184,10 +192,115 @@ def test_refined_warp_keeps_more_detail_than_bicubic() -> None:
 
 def test_confidence() -> None:
     plane = picture(1, 1, 20, 20)
-    assert bool((confidence(plane, plane, 0.02) == 1).all())
-    off = confidence(plane, plane + 0.02, 0.02)
-    torch.testing.assert_close(off, torch.full_like(off, 1 / torch.e), atol=1e-4, rtol=0)
+    assert bool((confidence(compare(plane, plane, 0.02)) == 1).all())
+    wave = 0.02 * 2**0.5 * torch.sin(torch.arange(80.0) * 2).expand(1, 1, 20, 80)
+    off = confidence(compare(plane[..., :1], plane[..., :1] + wave, 0.02))[..., 8:-8]
+    assert float(off.mean()) == pytest.approx(1 / torch.e, abs=0.02)
     h = torch.full_like(plane, 0.02)
     h[..., 10:] = 0.2
-    split = confidence(plane, plane + 0.02, h)
-    assert float(split[..., :10].max()) < 0.4 < 0.9 < float(split[..., 10:].min())
+    split = confidence(compare(plane, plane + 0.02, h))
+    assert float(split[..., :10].max()) < 0.1 < 0.9 < float(split[..., 10:].min())
+
+
+def test_what_leans_to_one_side_counts_less_than_what_swings() -> None:
+    plane = torch.full((1, 1, 24, 24), 0.5)
+    swing = 0.02 * (1 - 2 * (torch.arange(24) % 2)).expand(1, 1, 24, 24)
+    swings, leans = (
+        float(confidence(compare(plane, plane + d, 0.02))[0, 0, 12, 12])
+        for d in (swing, swing.abs())
+    )
+    assert leans < 0.2 * swings
+
+
+def test_doubt_and_a_smaller_share_lower_confidence() -> None:
+    plane = torch.full((1, 1, 24, 24), 0.5)
+    found = compare(plane, plane + 0.005, 0.02)
+    sure = float(confidence(found).mean())
+    assert float(confidence(found, 6.0).mean()) < 0.1 * sure
+    assert float(confidence(found, share=0.3).mean()) < 0.8 * sure
+    assert bool((confidence(compare(plane, plane, 0.02), share=0.01) == 1).all())
+
+
+def test_going_and_coming_back_meet_where_nothing_is_hidden() -> None:
+    frames = drifting(4, 1, -2)
+    motion = service(frames)
+    for reference in (1, 2, 3):
+        found = motion.doubt(0, reference, (64, 80))[0, 0, 16:-16, 16:-16]
+        assert float(found.mean()) < 0.15 * reference
+    # What leaves the picture has no way back: 2 samples a frame to the left.
+    assert float(motion.doubt(0, 3, (64, 80))[0, 0, 16:-16, 0].mean()) > 3
+    twice = motion.doubt(0, 1, (128, 160))
+    assert twice.shape == (1, 1, 128, 160)
+    assert float(twice.mean()) == pytest.approx(
+        2 * float(motion.doubt(0, 1, (64, 80)).mean()), rel=0.1
+    )
+    assert bool((motion.doubt(1, 1, (64, 80)) == 0).all())
+
+
+def test_hidden_scenery_is_in_doubt() -> None:
+    scene = Scene("", thing=(12.0, 0.0), height=96, width=128)
+    frames = torch.from_numpy(np.stack([scene.frame(t) for t in (3, 4)]))[:, None]
+    found = service((frames - 16) / 219).doubt(0, 1, (96, 128))[0, 0].numpy()
+    _, visible = scene.flow(3, 4)
+    strip = np.zeros_like(visible)
+    strip[30:66, 98:106] = True
+    assert not visible[strip].any()
+    assert found[strip].mean() > 3
+    assert found[:, :20].mean() < 0.5
+
+
+@pytest.mark.parametrize(("title", "limit"), [("pan 32", 1.0), ("thing 16", 0.6)])
+def test_fast_motion_is_found(title: str, limit: float) -> None:
+    scene = next(s for s in [*CAMERAS, *THINGS] if s.title == title)
+    target, reference = (np.rint(scene.frame(t)).astype(np.uint8) for t in (3, 4))
+    flow = Estimator("fast")(target, reference)
+    truth, visible = scene.flow(3, 4)
+    if scene.thing:
+        visible &= scene.thing_mask(3)
+    assert np.hypot(*(flow - truth).transpose(2, 0, 1))[visible].mean() < limit
+
+
+def test_what_stands_still_before_a_moving_scene_is_not_dragged_along() -> None:
+    """A caption before a pan of 5 samples a frame."""
+    scene = Scene("", pan=(4.0, 3.0), height=96, width=128)
+    pictures = [scene.frame(t) for t in (3, 4)]
+    for picture in pictures:
+        picture[70:84, 30:100] = np.where(np.arange(70) // 5 % 2, 235, 16)
+    target, reference = (np.rint(p).astype(np.uint8) for p in pictures)
+    flow = Estimator("fast")(target, reference)
+    caption = np.hypot(*flow[73:81, 36:94].transpose(2, 0, 1))
+    assert caption.mean() < 0.3
+    truth, visible = scene.flow(3, 4)
+    visible[60:94, 20:110] = False
+    assert np.hypot(*(flow - truth).transpose(2, 0, 1))[visible].mean() < 0.7
+
+
+def test_equal_pictures_have_no_motion() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (48, 64), np.uint8)
+    assert not Estimator("fast")(noise, noise.copy()).any()
+
+
+def test_motion_is_found_ahead_once_it_was_asked_for() -> None:
+    """And what is found does not depend on when: the same as on demand."""
+    frames = drifting(6, 1, -2)
+    infos = tuple(FrameInfo(i, i, 1, scene=int(i > 4)) for i in range(6))
+    ahead = MotionService(MotionOptions(), CPU)
+    ahead.add(infos[:2], frames[:2])
+    assert not ahead._steps
+    ahead.flow(0, 1, (64, 80))
+    ahead.add(infos[2:], frames[2:])
+    # Both ways between neighbours, but not across a cut.
+    wanted = {p for i in range(1, 4) for p in ((i, i + 1), (i + 1, i))}
+    assert set(ahead._steps) == {(0, 1), *wanted}
+    on_demand = service(frames)
+    for pair in wanted:
+        assert torch.equal(ahead.flow(*pair, (64, 80)), on_demand.flow(*pair, (64, 80)))
+    ahead.close()
+
+
+def test_a_service_that_is_closed_leaves_what_is_not_begun() -> None:
+    motion = service(drifting(6, 1, 1))
+    motion.flow(0, 1, (64, 80))
+    motion.close()
+    with pytest.raises(RuntimeError):
+        motion.flow(1, 2, (64, 80))

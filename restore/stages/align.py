@@ -11,13 +11,12 @@ import math
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from restore.grid import guess_step
-from restore.motion import confidence, refine, resize_flow, warp_refined
-from restore.planes import quant_plane
+from restore.motion import compare, confidence, refine, resize_flow, warp_refined
+from restore.planes import pool, quant_plane
 from restore.stage import Stage, Window
 from restore.video import FrameBatch, Motion, Planes, QuantMap
 
@@ -26,10 +25,14 @@ _CODES = 219.0
 _TOLERANCE, _GROWTH = 0.9, 0.73
 """Difference in 8-bit codes at which a neighbour counts 1/e: TOLERANCE * step ** GROWTH. Fitted: 0.72 before Lanczos;
 a network makes up for some lost detail and gains up to 1.3 times that, at 0.01 dB where none follows."""
-_PREFERENCE = 1.7
+_PREFERENCE = 1.0
 """A frame with half the step counts 2 ** PREFERENCE times as much ..."""
 _PREFERENCE_RANGE = (0.3, 2.2)
 """... within these ratios of steps."""
+_QUIET, _SPARSE = 0.1, 4
+"""The quietest places are this share of every fourth sample of every fourth row."""
+_GRAINY = 0.17
+"""Difference there, squared, in units of the tolerance, at which half of the tolerance, squared, is left."""
 _LEAST_STEP = 1.0
 """Taken where neither bitstream nor picture show a quantiser: a clean picture stays as it is (0.003 dB)."""
 
@@ -78,26 +81,42 @@ class Align(Stage):
         own = [p[target : target + 1].float() for p in clip.planes[:count]]
         total, weights = [p.clone() for p in own], [torch.ones_like(p) for p in own]
         size = (own[0].shape[-2], own[0].shape[-1])
-        quant = clip.quant[target] if clip.quant else None
-        here = clip.frames[target].index
-        facts = clip.facts.get(clip.frames[target].scene)
-        if quant is None:
-            quant = QuantMap(torch.full((1, 1), guess_step(facts.grid if facts else None)))
+        places = neighbours([f.index for f in clip.frames], target, self.radius)
+        quant = self._quant(clip, target, places)
         tolerated = self.strength * tolerance(quant, size, clip.original()[1].height)
         tolerated = tolerated.to(own[0].device)
-        for k in neighbours([f.index for f in clip.frames], target, self.radius):
-            flow = motion.flow(here, clip.frames[k].index, size)
-            moved = warp_refined(self._refined(clip, k, 0), flow)
-            weight = confidence(own[0], moved, tolerated)
+        here = clip.frames[target].index
+        flows, moved, found = [], [], []
+        for k in places:
+            flows.append(motion.flow(here, clip.frames[k].index, size))
+            moved.append(warp_refined(self._refined(clip, k, 0), flows[-1]))
+            found.append(compare(own[0], moved[-1], tolerated))
+        share = quiet_share(
+            [f.error for k, f in zip(places, found, strict=True) if abs(k - target) == 1]
+        )
+        for n, k in enumerate(places):
+            doubt = motion.doubt(here, clip.frames[k].index, size)
+            weight = confidence(found[n], doubt, share)
             weight *= preference(quant, clip.quant[k] if clip.quant else None)
-            for i in range(count):
-                if i:
-                    shape = (own[i].shape[-2], own[i].shape[-1])
-                    moved = warp_refined(self._refined(clip, k, i), resize_flow(flow, shape))
-                    weight = F.adaptive_avg_pool2d(weight, shape) if i == 1 else weight
-                total[i].addcmul_(weight, moved)
+            total[0].addcmul_(weight, moved[n])
+            weights[0] += weight
+            for i in range(1, count):
+                shape = (own[i].shape[-2], own[i].shape[-1])
+                plane = warp_refined(self._refined(clip, k, i), resize_flow(flows[n], shape))
+                weight = pool(weight, shape) if i == 1 else weight
+                total[i].addcmul_(weight, plane)
                 weights[i] += weight
         return [(s / w).to(clip.planes[0].dtype) for s, w in zip(total, weights, strict=True)]
+
+    def _quant(self, clip: FrameBatch, target: int, places: list[int]) -> QuantMap:
+        """The frame's own quantiser, or that of the nearest frame that has one: a frame that only repeats has none."""
+        if clip.quant:
+            for k in (target, *sorted(places, key=lambda k: (abs(k - target), k))):
+                known = clip.quant[k]
+                if known is not None:
+                    return known
+        facts = clip.facts.get(clip.frames[target].scene)
+        return QuantMap(torch.full((1, 1), guess_step(facts.grid if facts else None)))
 
     def _refined(self, clip: FrameBatch, k: int, plane: int) -> Tensor:
         key = (clip.frames[k].index, plane)
@@ -117,6 +136,19 @@ def neighbours(indices: list[int], target: int, radius: int) -> list[int]:
         for k in side
         if indices[k] != indices[k + step]
     ]
+
+
+def quiet_share(errors: list[Tensor]) -> float:
+    """The share of the tolerance, squared, that is granted to a film whose quietest places differ as much as the
+    `errors`, squares in units of the tolerance, of the frames beside it say. Differences that are everywhere are no
+    codec's: the film is grainier than its quantiser, and its grain is not to be averaged away."""
+    if not errors:
+        return 1.0
+    quiet = []
+    for error in errors:
+        some = error[..., ::_SPARSE, ::_SPARSE].flatten()
+        quiet.append(float(some.kthvalue(max(1, round(_QUIET * len(some)))).values))
+    return 1 / (1 + (min(quiet) / _GRAINY) ** 2)
 
 
 def tolerance(quant: QuantMap, size: tuple[int, int], source_height: int) -> Tensor:

@@ -24,7 +24,7 @@ def run(stage: Align, video: FrameBatch, batch: int = 5) -> FrameBatch:
 
 def drifting(make_video: Make, chroma: Chroma | None = None) -> tuple[FrameBatch, Tensor]:
     """One scene of 12 frames, a soft picture that moves by (0.5, 1) samples a frame, with noise of 2 codes coded
-    with steps of 10; and the luma without noise."""
+    with steps of 10, but for a quarter of the blocks, as codecs leave some alone; and the luma without noise."""
     video = make_video(64, 48, chroma, facts=False)
     generator = torch.Generator().manual_seed(4)
     big = torch.rand(1, 1, 160, 180, generator=generator)
@@ -32,7 +32,11 @@ def drifting(make_video: Make, chroma: Chroma | None = None) -> tuple[FrameBatch
     clean = torch.cat(
         [big[..., 20 + i : 116 + i : 2, 20 + 2 * i : 148 + 2 * i : 2] for i in range(12)]
     )
-    noisy = clean + 2 * CODE * torch.randn(clean.shape, generator=generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    for down in (0, 16, 32):
+        for across in (0, 16, 32, 48):
+            noise[..., down : down + 8, across : across + 8] = 0
+    noisy = clean + 2 * CODE * noise
     frames = tuple(replace(f, scene=0) for f in video.frames)
     quant = tuple(QuantMap(torch.full((3, 4), 10.0)) for _ in frames)
     video = replace(video, planes=(noisy, *video.planes[1:]), frames=frames, quant=quant)
@@ -43,7 +47,7 @@ def error(video: FrameBatch, clean: Tensor) -> float:
     return float((video.planes[0] - clean).square().mean().sqrt()) / CODE
 
 
-@pytest.mark.parametrize(("radius", "left"), [(1, 0.75), (2, 0.68), (3, 0.66)])
+@pytest.mark.parametrize(("radius", "left"), [(1, 0.75), (2, 0.7), (3, 0.7)])
 def test_noise_is_averaged_out(radius: int, left: float, make_video: Make) -> None:
     video, clean = drifting(make_video)
     before, after = error(video, clean), error(run(Align(radius=radius), video), clean)
@@ -130,8 +134,8 @@ def test_tolerance_and_preference() -> None:
     mixed = tolerance(QuantMap(torch.tensor([[10.0, 20.0]])), (16, 32), 16)
     assert mixed.shape == (1, 1, 16, 32)
     coarse, fine = QuantMap(torch.tensor([[12.0]])), QuantMap(torch.tensor([[8.0]]))
-    assert preference(coarse, fine) == pytest.approx(1.5**1.7)
-    assert preference(fine, coarse) == pytest.approx(1.5**-1.7)
+    assert preference(coarse, fine) == pytest.approx(1.5)
+    assert preference(fine, coarse) == pytest.approx(1 / 1.5)
     assert preference(coarse, None) == 1
 
 
