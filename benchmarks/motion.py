@@ -25,7 +25,7 @@ from motion_scenes import CAMERAS, THINGS, Scene
 from numpy.typing import NDArray
 
 from restore.evaluate.recipes import mpeg1
-from restore.flow import Field
+from restore.flow import Estimator, Field
 from restore.motion import MotionOptions, MotionService
 from restore.train.codecs import decode, encode
 from restore.video import FrameInfo
@@ -90,12 +90,11 @@ def speed(preset: str, size: tuple[int, int], runs: int) -> float:
     scene = replace(CAMERAS[2], height=size[0], width=size[1])
     codes = np.stack([np.clip(scene.frame(t), 0, 255).astype(np.uint8) for t in range(2)])
 
-    def pair(_: int) -> object:
-        motion.forget(2)
-        motion.add((FrameInfo(0, 0, 1), FrameInfo(1, 1, 1)), luma)
-        return motion.flow(0, 1, size)
+    estimator = Estimator(preset)
 
-    motion, luma = service(codes, preset), (torch.from_numpy(codes)[:, None].float() - 16) / 219
+    def pair(_: int) -> object:
+        return estimator(codes[0], codes[1])
+
     return median_ms(pair, runs)
 
 

@@ -140,9 +140,10 @@ class MotionService:
         return self._doubts[pair]
 
     def _before(self, target: int, reference: int) -> int | None:
-        """The frame before `reference` on the way from `target`; None: it is a single step."""
-        before = reference - 1 if reference > target else reference + 1
-        return None if before == target or before not in self._luma else before
+        """The frame before `reference` on the way from `target`; None: it is a single step. Repeats leave gaps."""
+        step = 1 if reference > target else -1
+        between = range(reference - step, target, -step)
+        return next((index for index in between if index in self._luma), None)
 
     def _keep_paths_of(self, target: int) -> None:
         # Paths of one target build on each other; those of the last target are not asked for again.

@@ -265,10 +265,15 @@ def test_what_stands_still_before_a_moving_scene_is_not_dragged_along() -> None:
     scene = Scene("", pan=(4.0, 3.0), height=96, width=128)
     pictures = [scene.frame(t) for t in (3, 4)]
     for picture in pictures:
-        picture[70:84, 30:100] = np.where(np.arange(70) // 5 % 2, 235, 16)
+        picture[70:84, 30:100] = (
+            np.where(np.random.default_rng(2).random((7, 35)) > 0.5, 235, 16)
+            .repeat(2, 0)
+            .repeat(2, 1)
+        )
     target, reference = (np.rint(p).astype(np.uint8) for p in pictures)
     flow = Estimator("fast")(target, reference)
     caption = np.hypot(*flow[73:81, 36:94].transpose(2, 0, 1))
+    assert (caption == 0).mean() > 0.7
     assert caption.mean() < 0.3
     truth, visible = scene.flow(3, 4)
     visible[60:94, 20:110] = False
@@ -304,3 +309,13 @@ def test_a_service_that_is_closed_leaves_what_is_not_begun() -> None:
     motion.close()
     with pytest.raises(RuntimeError):
         motion.flow(1, 2, (64, 80))
+
+
+def test_frames_that_repeat_leave_gaps_that_are_passed() -> None:
+    """Numbers 0, 2, 4: the same as 0, 1, 2."""
+    frames = drifting(3, 1, -2)
+    plain, gaps = service(frames), MotionService(MotionOptions(), CPU)
+    gaps.add(tuple(FrameInfo(2 * i, i, 1) for i in range(3)), frames)
+    assert torch.equal(gaps.flow(4, 0, (64, 80)), plain.flow(2, 0, (64, 80)))
+    assert torch.equal(gaps.doubt(0, 4, (64, 80)), plain.doubt(0, 2, (64, 80)))
+    assert set(gaps._steps) == {(4, 2), (2, 0), (0, 2), (2, 4)}
