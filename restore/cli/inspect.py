@@ -25,17 +25,28 @@ def inspect(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write everything that was found."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    suggestion: Annotated[
+        Path | None,
+        typer.Option(
+            "--suggest",
+            metavar="TOML",
+            help="Write a pipeline that fits, with the reason for each stage.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE, TOML.")] = False,
 ) -> None:
     """Show what is wrong with a video: what its header claims and what is there, damage, scan, borders, colour,
-    levels. Looks at samples; nothing is rendered."""
+    levels, blocks, noise, faults of film, true resolution. Looks at samples; nothing is rendered."""
     from restore.inspect.document import document
     from restore.inspect.inspection import inspect_source
+    from restore.inspect.suggest import check_target, suggest, to_toml, write_pipeline
     from restore.inspect.words import lines
     from restore.run.report import check_report, write_report
 
     if report is not None:
         check_report(report, inputs, overwrite)
+    if suggestion is not None:
+        check_target(suggestion, overwrite)
     with err.status("looking"):
         seen = inspect_source(inputs)
     table = Table("", "what", "found", "meaning", box=None)
@@ -48,3 +59,10 @@ def inspect(
     if report is not None:
         write_report(report, document(seen))
         out.print(f"wrote {report}", markup=False)
+    made = suggest(seen)
+    for text in made.untreated if suggestion is not None else ():
+        out.print(f"found, not treated: {text}", markup=False)
+    if suggestion is not None:
+        write_pipeline(suggestion, to_toml(made, inputs[0].name))
+        chain = ", ".join(stage.kind for stage in made.stages) or "no stage"
+        out.print(f"wrote {suggestion}: {chain}", markup=False)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from restore import __version__
+from restore.inspect.information import expected_gain, help_of
 from restore.inspect.inspection import Inspection
 from restore.inspect.words import lines
 
@@ -62,6 +63,20 @@ def document(seen: Inspection) -> dict[str, Any]:
         "border": asdict(seen.crop),
         "colour": asdict(seen.tint),
         "levels": asdict(seen.levels),
+        "codec": {**asdict(seen.blocks), "bits_per_sample": seen.bits},
+        "film": {
+            **asdict(seen.film),
+            "noisy": seen.film.noisy,
+            "flickers": seen.film.flickers,
+            "weaves": seen.film.weaves,
+        },
+        "sharpness": asdict(seen.sharpness),
+        "information": {
+            **asdict(seen.information),
+            "expected_gain_db": (gain := expected_gain(seen.blocks.step, seen.bits)),
+            "help": help_of(gain, seen.information.ratio),
+        },
+        "overlays": asdict(seen.overlays),
         "picture_types": dict(look.types),
         "summary": [asdict(line) for line in lines(seen)],
     }

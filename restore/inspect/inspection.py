@@ -10,8 +10,15 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from restore.inspect import information
+from restore.inspect.blocks import Blocks, blocks
+from restore.inspect.film import Film, film
+from restore.inspect.information import Information
 from restore.inspect.levels import Levels, levels
 from restore.inspect.look import Codes, Seen, Shot, look
+from restore.inspect.overlays import Overlays
+from restore.inspect.picture import Reading, overlays, read, sharpness_of
+from restore.inspect.sharpness import Sharpness
 from restore.inspect.spacing import Spacing, spacing
 from restore.inspect.tint import Tint, tint_of, vote
 from restore.io.borders import aligned, find_borders
@@ -87,6 +94,13 @@ class Inspection:
     """Border, as `restore run` would cut it."""
     tint: Tint
     levels: Levels
+    blocks: Blocks
+    film: Film
+    sharpness: Sharpness
+    information: Information
+    bits: float | None
+    """Bits of the stream for each sample of luma."""
+    overlays: Overlays
     seen: Seen
     faults: tuple[tuple[float | None, str], ...]
     """(seconds, what is wrong) with the container."""
@@ -102,11 +116,15 @@ def inspect_source(inputs: Sequence[Path]) -> Inspection:
     crop = aligned(find_borders(survey_.lines)[0], fmt, scan.kind == "interlaced")
     seen, shots = look(source, packets)
     tints: list[Tint] = []
+    readings: list[Reading] = []
     histogram = np.zeros(256, np.int64)
     for shot in shots:
         shot = cropped(shot, crop)
         histogram += np.bincount(shot.luma.ravel(), minlength=256)
         tints.append(_tint(shot))
+        readings.append(
+            read(shot.luma, shot.new, shot.chroma, interlaced=scan.kind == "interlaced")
+        )
     return Inspection(
         source=source,
         streams=_streams(source, packets),
@@ -116,6 +134,12 @@ def inspect_source(inputs: Sequence[Path]) -> Inspection:
         crop=crop,
         tint=vote(tints),
         levels=levels(histogram, bool(fmt.color.full_range)),
+        blocks=blocks([r.grid for r in readings], seen.steps),
+        film=film(readings, fmt.width * fmt.height),
+        sharpness=sharpness_of(readings),
+        information=information.typical([r.information for r in readings]),
+        bits=_bits(source, packets),
+        overlays=overlays(readings, crop),
         seen=seen,
         faults=packets.faults,
     )
@@ -167,6 +191,12 @@ def _tint(shot: Shot) -> Tint:
     size = (blue.shape[2], blue.shape[1])
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in shot.luma[::step]]
     return tint_of(np.stack(small), blue, red)
+
+
+def _bits(source: Source, packets: Tally) -> float | None:
+    index, fmt = source.video.index, source.video.layout.decoded
+    count = packets.packets.get(index, 0)
+    return 8 * packets.sizes[index] / (count * fmt.width * fmt.height) if count else None
 
 
 def _streams(source: Source, packets: Tally) -> tuple[Stream, ...]:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from restore.inspect.inspection import Inspection
 from restore.inspect.levels import is_clipped
-
-State = Literal["fine", "note", "fault"]
-"""fine: as it should be; note: good to know; fault: something is wrong with the picture or the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    topic: str
-    found: str
-    meaning: str
-    state: State = "fine"
+from restore.inspect.line import Line, State
+from restore.inspect.picture_words import blocks_line, film_lines, overlay_lines, resolution_lines
 
 
 def lines(seen: Inspection) -> list[Line]:
     """In the order in which a restorer asks."""
-    parts = (_streams, _length, _spacing, _damage, _scan, _repeats, _border, _tint, _levels)
+    parts = (
+        *(_streams, _length, _spacing, _damage, _scan, _repeats, _border, _tint, _levels),
+        *(blocks_line, film_lines, resolution_lines, overlay_lines),
+    )
     return [line for part in parts for line in part(seen)]
 
 
