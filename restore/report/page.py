@@ -225,8 +225,7 @@ def _plots(found: Survey, whole: tuple[float, float]) -> list[str]:
     known = [(float(t), m) for t, m in zip(found.times, found.means, strict=True) if m is not None]
     sharp: list[list[tuple[float, float]]] = [[], []]
     for scene in found.scenes:
-        numbers = [n for n in found.sampled.frames if scene.first <= n < scene.stop]
-        for n, pair in zip(numbers, scene.sharpness, strict=True):
+        for n, pair in zip(scene.numbers, scene.sharpness, strict=True):
             for side in (0, 1):
                 sharp[side].append((float(found.times[n]), pair[side]))
     parts = [

@@ -41,6 +41,8 @@ class Scene:
     first: int
     """Number of the frame among those compared."""
     stop: int = 0
+    numbers: list[int] = field(default_factory=list)
+    """Of the sampled frames."""
     sharpness: list[tuple[float, float]] = field(default_factory=list)
     """Of each sampled frame, mean absolute Laplacian of luma in codes, both at one size: more is sharper, or noisier."""
     blocks: tuple[float, float] | None = None
@@ -96,15 +98,15 @@ def survey(pairs: Pairs, clean: CleanModel | None, progress: Callable[[Fraction]
     """Decode both and measure. `clean`: for NIQE."""
     found, marker = Survey(), CutMarker(SceneOptions())
     cuts = [0]
-    waiting: list[tuple[int, Tensor, Tensor]] = []
-    """Sampled frames whose scene is not known yet: number, native luma of A and B."""
+    waiting: list[_Sample] = []
+    """Those whose scene is not known yet: a cut is told two frames late."""
     scene = Scene(0)
 
     def settle(known: int) -> None:
         """Cuts before frame `known` are final."""
         nonlocal scene
         while len(cuts) > 1 and cuts[1] < known:
-            _close(scene, cuts[1], waiting)
+            _close(scene, cuts[1], waiting, clean)
             found.scenes.append(scene)
             scene = Scene(cuts[1])
             cuts.pop(0)
@@ -126,15 +128,20 @@ def survey(pairs: Pairs, clean: CleanModel | None, progress: Callable[[Fraction]
             cuts += [c for c in marker.feed(last) if c not in cuts and c > scene.first]
             cuts.sort()
         if a is not None and b is not None and moment.paired and number % STRIDE == 0:
-            _sample(found, scene, number, pairs.pictures(moment), clean)
-            waiting.append((number, _luma8(a), _luma8(b)))
+            shown = _both(pairs.pictures(moment))
+            found.sampled.frames.append(number)
+            found.sampled.information.append(information(np.array(shown[0][0])))
+            sharpness = _sharpness(shown[0]), _sharpness(shown[1])
+            # Of a long scene the first ones are enough, and memory does not grow with it.
+            kept = (shown, (_luma8(a), _luma8(b))) if len(waiting) < _GRID_FRAMES else None
+            waiting.append(_Sample(number, sharpness, kept))
         settle(number - 2)
         progress(time)
     cuts += [c for c in marker.finish() if c not in cuts and c > scene.first]
     cuts.sort()
     settle(len(found.times))
     if found.times:
-        _close(scene, len(found.times), waiting)
+        _close(scene, len(found.times), waiting, clean)
         found.scenes.append(scene)
     return found
 
@@ -164,34 +171,36 @@ def _both(shown: Moment[Picture, Picture]) -> tuple[Picture, Picture]:
     return shown.a, shown.b
 
 
-def _sample(
-    found: Survey,
-    scene: Scene,
-    number: int,
-    shown: Moment[Picture, Picture],
-    clean: CleanModel | None,
-) -> None:
-    a, b = _both(shown)
-    found.sampled.frames.append(number)
-    found.sampled.information.append(information(np.array(a[0])))
-    scene.sharpness.append((_sharpness(a), _sharpness(b)))
-    large = (a[0].shape[0] // BLOCK) * (a[0].shape[1] // BLOCK) >= 2
-    if clean is not None and large and len(scene.niqe) < _NIQE_FRAMES:
-        scores = [niqe(np.array(p[0], np.float64), clean) for p in (a, b)]
-        scene.niqe.append((scores[0], scores[1]))
+@dataclass(frozen=True)
+class _Sample:
+    """A pair whose scene will be known."""
+
+    number: int
+    sharpness: tuple[float, float]
+    kept: tuple[tuple[Picture, Picture], tuple[Tensor, Tensor]] | None
+    """Pictures in the panel's size, and 8-bit luma at their own sizes."""
 
 
-def _close(scene: Scene, stop: int, waiting: list[tuple[int, Tensor, Tensor]]) -> None:
+def _close(scene: Scene, stop: int, waiting: list[_Sample], clean: CleanModel | None) -> None:
+    """End the scene before frame `stop` and measure what was sampled of it."""
     scene.stop = stop
-    mine = [w for w in waiting if w[0] < stop]
-    waiting[:] = [w for w in waiting if w[0] >= stop]
-    if not mine:
+    mine = [w for w in waiting if w.number < stop]
+    waiting[:] = [w for w in waiting if w.number >= stop]
+    scene.numbers = [w.number for w in mine]
+    scene.sharpness = [w.sharpness for w in mine]
+    kept = [w.kept for w in mine if w.kept is not None]
+    if not kept:
         return
     strengths = []
-    for side in (1, 2):
-        grid = find_grid(torch.cat([w[side] for w in mine[:_GRID_FRAMES]]))  # type: ignore[misc]
+    for side in (0, 1):
+        grid = find_grid(torch.cat([luma[side] for _, luma in kept]))
         strengths.append(0.0 if grid is None else grid.strength)
     scene.blocks = strengths[0], strengths[1]
+    rows, columns = kept[0][0][0][0].shape
+    if clean is not None and (rows // BLOCK) * (columns // BLOCK) >= 2:
+        for shown, _ in kept[:_NIQE_FRAMES]:
+            scores = [niqe(np.array(p[0], np.float64), clean) for p in shown]
+            scene.niqe.append((scores[0], scores[1]))
 
 
 def _sharpness(picture: Picture) -> float:

@@ -18,9 +18,11 @@ from restore.report.survey import Survey, against_truth, mean_pair, spans, surve
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
-def make(path: Path, *filters: tuple[str, dict[str, object]], **options: object) -> Path:
-    """Two scenes of 20 frames, 64x48, lossless unless `options` say otherwise."""
-    first = ffmpeg.input("testsrc2=size=64x48:rate=25:duration=0.8", f="lavfi")
+def make(
+    path: Path, *filters: tuple[str, dict[str, object]], cut: int = 20, **options: object
+) -> Path:
+    """Two scenes, of `cut` and 20 frames, 64x48, lossless unless `options` say otherwise."""
+    first = ffmpeg.input(f"testsrc2=size=64x48:rate=25:duration={cut / 25}", f="lavfi")
     second = ffmpeg.input("testsrc=size=64x48:rate=25:duration=0.8", f="lavfi").filter("negate")
     film = ffmpeg.concat(first, second).filter("format", "yuv420p")
     for name, value in filters:
@@ -116,3 +118,12 @@ def test_the_truth_tells_which_is_nearer(film: Path, tmp_path: Path) -> None:
         ssim = [np.mean([v for v, _ in scene.truth[f"ssim{side}"]]) for side in (0, 1)]
         assert psnr[1] > psnr[0] + 2
         assert ssim[1] > ssim[0]
+
+
+def test_a_frame_that_begins_a_scene_is_measured_with_it(tmp_path: Path) -> None:
+    """A cut is told two frames late, and frame 24 is a sampled one."""
+    film = make(tmp_path / "film.mkv", cut=24)
+    found = measured(film, film)
+    assert [s.numbers for s in found.scenes] == [[0, 12], [24, 36]]
+    assert [len(s.sharpness) for s in found.scenes] == [2, 2]
+    assert found.sampled.frames == [0, 12, 24, 36]
