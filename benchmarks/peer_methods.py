@@ -24,6 +24,7 @@ from torch import Tensor
 from restore import planes
 from restore.color import LUMA_WEIGHTS, Matrix
 from restore.nets.architectures import enlarge
+from restore.nets.backends import BackEnds
 from restore.nets.files import load_model
 from restore.nets.luma import LumaNetwork
 from restore.nets.vdsr import load_vdsr
@@ -69,7 +70,7 @@ def own(model: str) -> Method:
 
     def run(case: Case) -> Tensor:
         if not network:
-            network.append(LumaNetwork(model, CPU, 1))
+            network.append(LumaNetwork(model, case.clip.format, BackEnds(CPU, 1)))
         top, left, height, width = case.window
         fmt = case.clip.format
         nominal = [

@@ -1,4 +1,5 @@
-"""What this machine has, what is missing, and what to do about it. Looks; changes nothing."""
+"""What this machine has, what is missing, and what to do about it. Looks; changes nothing but the memory of what ran
+networks fastest."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ import torch
 
 from restore.errors import RestoreError
 from restore.io.ffmpeg import capabilities, ffmpeg_binary
-from restore.nets.files import model_names
+from restore.nets.backends import BackEnds
+from restore.nets.engine import Network
+from restore.nets.files import load_model, model_names
+from restore.nets.memo import default_memo
 from restore.resources import models_dir, pipelines_dir
 
 State = Literal["ok", "slow", "missing"]
@@ -49,6 +53,7 @@ def diagnose() -> list[Finding]:
         _library("opencv-python", "cv2", "apt-get install libgl1 libglib2.0-0"),
         _library("scenedetect", "scenedetect", "pip install scenedetect"),
         _openvino(),
+        _networks(),
         _static_ffmpeg(),
         *_codecs(),
         _models(),
@@ -137,6 +142,19 @@ def _openvino() -> Finding:
         return found
     text = "not installed; networks run in torch, at about half the speed on a CPU"
     return Finding("openvino", "slow", text, found.advice)
+
+
+def _networks() -> Finding:
+    """What runs the networks here, as `restore run` will choose: remembered, or measured now."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        net, card = load_model(model_names()[0])
+    except (RestoreError, IndexError):
+        return Finding("networks", "ok", "none to try: see models")
+    backends = BackEnds(device, _processors(), memo=default_memo())
+    backends.engine(Network(net, card.name, card.sha256), 288, 352)
+    ((subject, choice),) = backends.choices.items()
+    return Finding("networks", "ok", f"{subject} on {device.type}: {choice}")
 
 
 def _static_ffmpeg() -> Finding:

@@ -21,8 +21,8 @@ _NAMED_FRAMES = 40
 class Display(Listener):
     """Shows a run; use as a context manager."""
 
-    def __init__(self, console: Console, verbose: bool) -> None:
-        self._console, self._verbose = console, verbose
+    def __init__(self, console: Console, verbose: bool, explain: bool = False) -> None:
+        self._console, self._verbose, self._explain = console, verbose, explain
         self._bar: Bar | None = None
         self._next_line = 0.0
         if console.is_terminal:
@@ -43,6 +43,10 @@ class Display(Listener):
     def detail(self, text: str) -> None:
         """Shown with --verbose only."""
         if self._verbose:
+            self.note(text)
+
+    def choice(self, text: str) -> None:
+        if self._verbose or self._explain:
             self.note(text)
 
     def progress(self, now: Progress) -> None:

@@ -8,9 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import torch
-
 from restore import stages
+from restore.nets.backends import BackEnds
 from restore.options import Options
 from restore.video import FrameBatch, Planes, VideoFormat
 
@@ -52,9 +51,9 @@ class Stage(Options, ABC):
         """Files, such as weights, whose content decides the picture. Raises ModelError."""
         return ()
 
-    def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
-        """Put weights on `device`; a network may use `threads` CPU threads. Called once, in the process that
-        will run `process`. Raises ModelError."""
+    def load(self, source: VideoFormat, backends: BackEnds) -> None:
+        """Put weights where `backends` runs them. Called once, in the process that will run `process`. Raises
+        ModelError and DeviceError."""
 
     def reset(self) -> None:
         """Forget everything: the next clip starts a new scene."""

@@ -16,6 +16,7 @@ from restore.conform import conform
 from restore.duplicates import restore_once
 from restore.errors import DeviceError, StageError
 from restore.motion import MotionService
+from restore.nets.backends import BackEnds
 from restore.pipeline import PipelineSpec
 from restore.planes import to_codes, to_nominal
 from restore.video import FrameBatch, Planes, VideoFormat
@@ -48,25 +49,25 @@ class Worker:
         spec: PipelineSpec,
         source: VideoFormat,
         output: VideoFormat,
-        device: torch.device,
-        threads: int,
+        backends: BackEnds,
         meter: Meter = lambda _: nullcontext(),
     ) -> None:
-        """`output`: as encoded_format gives it for the last stage's format. `threads` are for the networks.
+        """`output`: as encoded_format gives it for the last stage's format. The device is that of `backends`, whose
+        threads are for the networks.
 
         Everything else runs on one: planes are small, and a pool of threads that waits for its last member while
         decoder and encoder hold the cores made such operators 20 to 40 times slower (16 ms for a 352x288
         exponential, 0.4 ms alone). It also makes them exact: optical flow splits its work by thread count."""
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        self._spec, self._output, self._device, self._meter = spec, output, device, meter
+        self._spec, self._output, self._device, self._meter = spec, output, backends.device, meter
         self._formats = spec.formats(source)
         self._dithers = spec.output.dither and (bool(spec.stages) or not _is_exact(source, output))
         self._steps = [(entry.build(), entry.where) for entry in spec.stages]
         self._untouched = not self._steps and output == source
         self._reach = sum(stage.window.past for stage, _ in self._steps)
         for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
-            stage.load(fmt, device, threads)
+            stage.load(fmt, backends)
 
     def __call__(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
         """Integer codes in, integer codes out; the same frames, in order. Repeats get what came of their original."""

@@ -30,6 +30,12 @@ DATA = Path(os.environ.get("RESTORE_DATA", Path(__file__).parents[1].parent / "s
 Make = Callable[..., FrameBatch]
 
 
+@pytest.fixture(autouse=True)
+def no_memo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured in tests stays out of the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def real() -> Callable[[str], Path]:
     """real("rm/name.rm"): the file or folder of real material, or the test is skipped."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from restore.nets.backends import BackEnds
 from restore.stage import find_stage, stage_names
 from restore.video import Chroma, FrameBatch
 from restore.windowing import run_stage
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 
 def apply(kind: str, video: FrameBatch, size: int = 4) -> FrameBatch:
     stage = find_stage(kind)()
-    stage.load(video.format, CPU, 1)
+    stage.load(video.format, BackEnds(CPU, 1))
     batches = (video[i : i + size] for i in range(0, len(video), size))
     return FrameBatch.cat(list(run_stage(stage, batches, stage.output_format(video.format), kind)))
 

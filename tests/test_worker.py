@@ -12,6 +12,7 @@ import torch
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
 from restore.errors import DeviceError, StageError
 from restore.motion import MotionOptions, MotionService
+from restore.nets.backends import BackEnds
 from restore.pipeline import PipelineSpec, read_pipeline
 from restore.video import Chroma, FrameBatch, FrameInfo, VideoFormat
 from restore.worker import Worker, find_device
@@ -63,7 +64,7 @@ def video(count: int = 14, scenes: tuple[int, ...] = (9,), depth: int = 8) -> Fr
 
 def run(chain: PipelineSpec, whole: FrameBatch, size: int, **output: int) -> FrameBatch:
     fmt = chain.formats(whole.format)[-1]
-    worker = Worker(chain, whole.format, replace(fmt, **output), CPU, 1)  # type: ignore[arg-type]
+    worker = Worker(chain, whole.format, replace(fmt, **output), BackEnds(CPU, 1))  # type: ignore[arg-type]
     batches: Iterator[FrameBatch] = (whole[i : i + size] for i in range(0, len(whole), size))
     return FrameBatch.cat(list(worker(batches)))
 
@@ -80,7 +81,7 @@ def test_what_comes_out_is_what_the_encoder_takes(tmp_path: Path) -> None:
     for text in ("", '[[stage]]\nkind = "preserve_color"\n'):
         chain = spec(tmp_path, text)
         target = replace(FORMAT, chroma=Chroma.C444, depth=10)
-        done = FrameBatch.cat(list(Worker(chain, FORMAT, target, CPU, 1)([video()])))
+        done = FrameBatch.cat(list(Worker(chain, FORMAT, target, BackEnds(CPU, 1))([video()])))
         assert done.format == target
         assert done.planes[1].shape == (14, 1, 29, 37)
 
@@ -94,7 +95,7 @@ def test_dither_moves_no_whole_code(tmp_path: Path, depth: int, full: bool) -> N
     kind = torch.uint8 if depth == 8 else torch.uint16
     codes = torch.arange(1 << depth, dtype=torch.int32).to(kind).view(1, 1, 16, -1)
     chain = spec(tmp_path, '[[stage]]\nkind = "deblock"\n')
-    worker = Worker(chain, fmt, fmt, CPU, 1)
+    worker = Worker(chain, fmt, fmt, BackEnds(CPU, 1))
     batch = FrameBatch((codes,) * 3, (FrameInfo(0, 0, 40),), fmt)
     (entered,) = worker._enter([batch], MotionService(MotionOptions(), CPU))
     left = worker._leave(entered)

@@ -41,6 +41,12 @@ def run(
     threads: Annotated[
         int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
     ] = 0,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What runs networks: auto (the fastest here) or a name that --explain shows."
+        ),
+    ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a damaged INPUT instead of repairing it.")
@@ -64,6 +70,9 @@ def run(
     compare_mode: Annotated[
         str, typer.Option(help="What it shows: side, split, wipe, difference or grid.")
     ] = "side",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what was chosen for this machine, and why.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Restore INPUT into OUTPUT. Several INPUTs are joined in the order given.
@@ -96,13 +105,14 @@ def run(
         time_of(end, "--end"),
         overwrite,
         threads,
+        backend=backend,
         strict=strict,
         report=report,
         compare=compare,
         view=View(mode, labels=("before", "after")),
     )
     prepared = prepare(job)
-    display = Display(out, verbose)
+    display = Display(out, verbose, explain)
     for note in prepared.source.notes:
         display.detail(note)
     out.print(_stream_table(prepared.streams, prepared.source, spec.output.codec, prepared.output))

@@ -18,6 +18,7 @@ from restore.index import Index, Segment, build_index
 from restore.io.encode import OutputOptions
 from restore.io.probe import InputOptions
 from restore.motion import MotionOptions
+from restore.nets.backends import BackEnds
 from restore.nets.files import model_names, model_path, read_card
 from restore.pipeline import PipelineSpec, StageSpec, find_pipeline, read_pipeline
 from restore.planes import resample, to_codes, to_nominal
@@ -92,7 +93,7 @@ def restored(given: Input, spec: PipelineSpec, device: torch.device, threads: in
         last = spec.formats(given.format)[-1]
     except PipelineFileError as error:
         raise EvaluateError(str(error)) from error
-    worker = Worker(spec, given.format, last, device, threads)
+    worker = Worker(spec, given.format, last, BackEnds(device, threads))
     return torch.cat([b.planes[0].cpu() for s in segments for b in _inside(worker, feed, s)])
 
 

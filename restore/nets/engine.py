@@ -1,147 +1,160 @@
-"""One way to run a network, whatever runs it: OpenVINO or PyTorch on a CPU, PyTorch on CUDA.
+"""PyTorch as a back end of networks: on a CPU, on CUDA, with its launches recorded, and compiled.
 
-The float32 result of PyTorch is the reference the others are tested against. Of networks that return a residual only
-that passes through reduced precision, so the skip is exact in every back end. On a CPU each frame is one job for one thread and several jobs are
-in flight: measured on two cores without AMX, that is faster than two threads on one frame and does not stall when
-decoder and encoder take a core.
+The float32 result of PyTorch is the reference that every back end is tested against. Of networks that return a residual
+only that passes through reduced precision, so the skip is exact in every back end.
 """
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from restore.nets.plain import MEAN, PlainSR
-
 Engine = Callable[[Tensor], Tensor]
 """A network's input (T, planes, h, w) float -> its output, float32 on the same device (see nets.architectures)."""
 
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
-def make_engine(
-    net: nn.Module, device: torch.device, threads: int, *, residual: bool = True
-) -> Engine:
-    """The fastest back end for `net` that is installed here. `residual`: whether that is what it returns; a whole
-    picture has no room for the 8 bits of bf16."""
-    if device.type == "cpu":
-        if isinstance(net, PlainSR) and find_spec("openvino") is not None:
-            return OpenVinoEngine(net, threads)
-        if not residual:
-            return TorchEngine(net, device, threads, torch.float32)
-    return TorchEngine(net, device, threads)
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
 
 
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """fp16 on CUDA; bf16 where a CPU multiplies it (AMX, AVX512-BF16); elsewhere it is emulated, so float32."""
-    if device.type == "cuda":
-        return torch.float16
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+@dataclass(frozen=True)
+class Network:
+    """A network and what a back end must know of it."""
+
+    net: nn.Module
+    """float32, eval mode, on the CPU. Engines copy it."""
+    name: str
+    sha256: str
+    """Of its weights."""
+    residual: bool = True
+    """Whether that is what it returns; a whole picture has no room for the 8 bits of bf16."""
+    planes: int = 1
+    """That go in."""
+    ranges: tuple[float, ...] = ()
+    """For int8: see nets.quantised; empty: not for this network."""
+
+    @property
+    def reach(self) -> int:
+        """Input samples on either side that one output sample can depend on, at most."""
+        kernels = (
+            max(module.kernel_size)
+            for module in self.net.modules()
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
+        )
+        return sum(size // 2 for size in kernels)
+
+    @property
+    def weights(self) -> int:
+        return sum(parameter.numel() for parameter in self.net.parameters())
+
+
+def native_bf16() -> bool:
+    """Whether the CPU multiplies bf16 (AMX, AVX512-BF16); elsewhere it is emulated, slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 class TorchEngine:
-    """PyTorch, channels last, in `dtype` or the device's fast type. Raises nothing of its own."""
+    """PyTorch, channels last. Raises nothing of its own; float32 on CUDA is float32, not TF32."""
 
     def __init__(
         self,
-        net: nn.Module,
+        network: Network,
         device: torch.device,
         threads: int,
-        dtype: torch.dtype | None = None,
+        precision: Precision = "fp32",
+        *,
+        compiled: bool = False,
     ) -> None:
-        self._dtype, self._device, self._threads = dtype or fast_dtype(device), device, threads
-        self._net = net.to(device=device, dtype=self._dtype)
-        for module in self._net.modules():
+        self._dtype, self._device, self._threads = DTYPES[precision], device, threads
+        net = copy.deepcopy(network.net).to(device=device, dtype=self._dtype)
+        for module in net.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net: Callable[[Tensor], Tensor] = torch.compile(net) if compiled else net
 
-    def __call__(self, luma: Tensor) -> Tensor:
+    def __call__(self, given: Tensor) -> Tensor:
+        if self._device.type == "cuda":
+            with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+                return self.run(self._prepared(given)).float()
         before = torch.get_num_threads()
-        if self._device.type == "cpu":
-            torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._threads)
         try:
             # One frame at a time on a CPU: activations of several would not stay in its caches.
-            step = 1 if self._device.type == "cpu" else len(luma)
-            parts = [
-                self._net(part.to(self._dtype).contiguous(memory_format=torch.channels_last))
-                for part in torch.split(luma, step)
-            ]
+            parts = [self.run(self._prepared(part)) for part in torch.split(given, 1)]
             return torch.cat(parts).float()
         finally:
-            if self._device.type == "cpu":
-                torch.set_num_threads(before)
+            torch.set_num_threads(before)
+
+    def _prepared(self, given: Tensor) -> Tensor:
+        return given.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def run(self, given: Tensor) -> Tensor:
+        """The network on a batch of its own type and layout."""
+        return self._net(given)
 
 
-class OpenVinoEngine:
-    """OpenVINO on the CPU: bf16 where the CPU has it, else float32. Compiled once per frame size."""
+class GraphEngine(TorchEngine):
+    """PyTorch on CUDA with the launches of a batch recorded once per shape and replayed: small networks on small
+    frames are otherwise bound by the host. A batch is cut into powers of two, so that few shapes come up."""
 
-    def __init__(self, net: PlainSR, threads: int) -> None:
-        import openvino
+    LARGEST = 16
+    SHAPES = 8
+    """Recordings kept; each holds its activations."""
 
-        self._core = openvino.Core()
-        self._threads, self._scale = threads, net.scale
-        self._planes, self._colours = net.in_planes, net.colours
-        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._hint = "bf16" if "BF16" in able else "f32"
-        self._model = _openvino_graph(net)
-        self._queues: dict[tuple[int, int], Any] = {}
+    def __init__(
+        self, network: Network, device: torch.device, threads: int, precision: Precision
+    ) -> None:
+        super().__init__(network, device, threads, precision)
+        self._recorded: OrderedDict[
+            tuple[int, ...], tuple[torch.cuda.CUDAGraph, Tensor, Tensor]
+        ] = OrderedDict()
 
-    def _queue(self, height: int, width: int) -> Any:
-        import openvino
+    def run(self, given: Tensor) -> Tensor:
+        sizes = powers(len(given), self.LARGEST)
+        # A replay writes over what the last one of that shape returned.
+        return torch.cat([self._replayed(part).clone() for part in torch.split(given, sizes)])
 
-        if (height, width) not in self._queues:
-            self._model.reshape([1, self._planes, height, width])
-            settings = {
-                "INFERENCE_PRECISION_HINT": self._hint,
-                "NUM_STREAMS": str(self._threads),
-                "INFERENCE_NUM_THREADS": str(self._threads),
-                "ENABLE_CPU_PINNING": False,
-            }
-            compiled = self._core.compile_model(self._model, "CPU", settings)
-            queue = openvino.AsyncInferQueue(compiled, self._threads)
-            queue.set_callback(_keep)
-            self._queues[height, width] = queue
-        return self._queues[height, width]
-
-    def __call__(self, luma: Tensor) -> Tensor:
-        count, given, height, width = luma.shape
-        queue = self._queue(height, width)
-        missing = luma.new_zeros(count, self._planes - given, height, width)
-        frames = torch.cat([luma, missing], 1).float().contiguous().numpy()
-        result = torch.empty(count, self._colours, height * self._scale, width * self._scale)
-        for number in range(count):
-            queue.start_async({0: frames[number : number + 1]}, result[number].numpy())
-        queue.wait_all()
+    def _replayed(self, part: Tensor) -> Tensor:
+        key = tuple(part.shape)
+        if key not in self._recorded:
+            while len(self._recorded) >= self.SHAPES:
+                self._recorded.popitem(last=False)
+            self._recorded[key] = self._record(part)
+        self._recorded.move_to_end(key)
+        graph, fixed, result = self._recorded[key]
+        fixed.copy_(part)
+        graph.replay()
         return result
 
-
-def _openvino_graph(net: PlainSR) -> Any:
-    """`net` as an OpenVINO model, operator by operator: the general converter reports its use over the
-    network."""
-    import openvino
-    from openvino import opset13 as ops
-
-    def constant(tensor: Tensor) -> Any:
-        return ops.constant(tensor.detach().float().cpu().numpy())
-
-    def convolve(x: Any, conv: nn.Conv2d) -> Any:
-        bias = conv.bias if conv.bias is not None else torch.zeros(conv.out_channels)
-        done = ops.convolution(x, constant(conv.weight), [1, 1], [1, 1], [1, 1], [1, 1])
-        return ops.add(done, constant(bias.view(1, -1, 1, 1)))
-
-    luma = ops.parameter([1, net.in_planes, -1, -1], dtype=openvino.Type.f32)
-    mean = [[[MEAN]]] * net.colours + [[[0.0]]] * (net.in_planes - net.colours)
-    x = ops.subtract(luma, ops.constant([mean], dtype=openvino.Type.f32))
-    for conv in (net.head, *net.layers()):
-        x = ops.relu(convolve(x, conv))
-    residual = ops.depth_to_space(convolve(x, net.tail), "depth_first", net.scale)
-    return openvino.Model([residual], [luma], "PlainSR")
+    def _record(self, part: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        fixed = part.clone(memory_format=torch.preserve_format)
+        side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(side):  # libraries allocate and choose kernels on first use
+            for _ in range(3):
+                self._net(fixed)
+        torch.cuda.current_stream(self._device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = self._net(fixed)
+        return graph, fixed, result
 
 
-def _keep(request: Any, place: Any) -> None:
-    """Copy a result out of the memory that the next job will use, into the caller's: memory that one thread takes
-    and another gives back piles up in the allocator."""
-    place[...] = request.get_output_tensor(0).data[0]
+def powers(count: int, largest: int) -> list[int]:
+    """`count` as a sum of powers of two up to `largest`, itself one; the largest first."""
+    sizes = [largest] * (count // largest)
+    rest = count % largest
+    while rest:
+        sizes.append(1 << (rest.bit_length() - 1))
+        rest -= sizes[-1]
+    return sizes

@@ -11,8 +11,9 @@ from restore.color import LUMA_WEIGHTS, Matrix
 from restore.conform import conform
 from restore.errors import ModelError
 from restore.nets.architectures import ARCHITECTURES, enlarge
+from restore.nets.backends import BackEnds
 from restore.nets.condition import condition_planes
-from restore.nets.engine import make_engine
+from restore.nets.engine import Network
 from restore.nets.files import ModelCard, load_model, model_path, read_card
 from restore.video import Chroma, FrameBatch, VideoFormat
 
@@ -20,11 +21,15 @@ from restore.video import Chroma, FrameBatch, VideoFormat
 class LumaNetwork:
     """Weights on a device, ready to run."""
 
-    def __init__(self, model: str, device: torch.device, threads: int) -> None:
-        """A shipped model's name or a path; ModelError as `load_model`."""
-        net, self.card = load_model(model)
-        residual = ARCHITECTURES[self.card.architecture].residual
-        self._engine = make_engine(net, device, threads, residual=residual)
+    def __init__(self, model: str, source: VideoFormat, backends: BackEnds) -> None:
+        """A shipped model's name or a path, for pictures of `source`; ModelError as `load_model`, DeviceError as
+        `BackEnds.engine`."""
+        net, card = load_model(model)
+        self.card, kind = card, ARCHITECTURES[card.architecture]
+        planes = (3 if card.plane == "RGB" else 1) + len(card.condition)
+        network = Network(net, card.name, card.sha256, kind.residual, planes)
+        times = card.scale if kind.feed == "enlarged" else 1
+        self._engine = backends.engine(network, source.height * times, source.width * times)
 
     def __call__(self, clip: FrameBatch) -> Tensor:
         """Nominal luma (T, 1, scale*h, scale*w). Of a network for R, G, B too: the little chroma of 4:2:0 is not what

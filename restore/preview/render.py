@@ -23,6 +23,8 @@ from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.join import open_source
 from restore.io.segments import packet_sizes
 from restore.io.source import Source
+from restore.nets.backends import BackEnds
+from restore.nets.memo import default_memo
 from restore.panels.panel import Picture, Projector, panel_format
 from restore.pipeline import PipelineSpec
 from restore.preview.moments import Sampled, choose
@@ -155,8 +157,10 @@ class _Chain:
             raise PipelineFileError([f"{spec.name}.toml: [output]: {p}" for p in problems])
         self.spec, self.format, self._threads = spec, result, threads
         self.output = encoded_format(spec.output, result, processed)
+        # As `restore run` will choose, so that its cost is foretold.
+        backends = BackEnds(device, threads, memo=default_memo())
         self._worker = Worker(
-            spec, source.video.format, self.output, device, threads, lambda _: nullcontext()
+            spec, source.video.format, self.output, backends, lambda _: nullcontext()
         )
         self._rendering: list[float] = []
         self._encoding: list[float] = []

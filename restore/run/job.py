@@ -19,6 +19,7 @@ from restore.io.source import Source
 from restore.io.streams import StreamPlan, plan_streams
 from restore.io.verify import VerifyReport
 from restore.mending import Repair
+from restore.nets.backends import AUTO, Choice
 from restore.panels.view import View
 from restore.pipeline import PipelineSpec
 from restore.run.report import check_report
@@ -42,6 +43,8 @@ class Job:
     overwrite: bool = False
     threads: int = 0
     """0: as many as there are processors."""
+    backend: str = AUTO
+    """Of networks: 'auto', or the name of one (see nets.backends)."""
     strict: bool = False
     """Refuse a file with any fault instead of repairing it."""
     report: Path | None = None
@@ -110,6 +113,8 @@ class Summary:
     stages: dict[str, float]
     phases: dict[str, float]
     """Seconds of wall clock for rendering, joining and verifying."""
+    backends: dict[str, Choice]
+    """What ran each network."""
     size: int
     """Bytes."""
     notes: list[str] = field(default_factory=list)
@@ -120,6 +125,9 @@ class Listener:
 
     def note(self, text: str) -> None:
         """Something a user may want to know, in a line."""
+
+    def choice(self, text: str) -> None:
+        """What was chosen for this machine, and why, in a line."""
 
     def progress(self, now: Progress) -> None:
         """After every batch."""

@@ -106,6 +106,12 @@ class Journal:
             self._write()
         return self._terms
 
+    def fix(self, name: str, value: Any) -> None:
+        """One more term, known only when the work begins."""
+        if self._terms.get(name) != value:
+            self._terms = {**self._terms, name: value}
+            self._write()
+
     @property
     def subject(self) -> dict[str, Any]:
         """What the run is about."""

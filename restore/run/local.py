@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
 from restore.io.source import Span
+from restore.nets.backends import BackEnds, Choice
+from restore.nets.memo import default_memo
 from restore.run.feed import Feed, trim
 from restore.run.finish import finish
 from restore.run.job import Listener, Prepared, Progress, Summary
@@ -68,6 +71,7 @@ def _reported(work: _Run, started: float) -> Summary:
             "end": job.end,
             "strict": job.strict,
             "device": prepared.device,
+            "backend": job.backend,
             "threads": prepared.threads,
         }
         timing = {
@@ -78,6 +82,7 @@ def _reported(work: _Run, started: float) -> Summary:
         document = run_report(
             job.spec, prepared.source, prepared.streams, work.index, asked, timing, error
         )
+        document["back_ends"] = {subject: asdict(c) for subject, c in work.backends.items()}
         if summary is not None:
             document = with_output(document, summary.output, summary.verified, summary.notes)
         write_report(job.report, document)
@@ -124,6 +129,7 @@ class _Run:
         self.phases: dict[str, float] = {}
         self.frames = self.frames_made = 0
         self.kept = 0
+        self.backends: dict[str, Choice] = {}
         self.side = prepared.side
         self.sides: list[Path] = []
         """Segments of the comparison."""
@@ -212,14 +218,7 @@ class _Run:
             path = self.journal.segment(segment, beside)
             if path is None:
                 # Built when the first frame is needed: a resumed run may need none.
-                worker = worker or Worker(
-                    self.spec,
-                    self.source.video.format,
-                    self.prepared.output,
-                    self.prepared.device,
-                    threads,
-                    self._meter,
-                )
+                worker = worker or self._worker(threads)
                 self._encode(worker, feed, segment, threads)
                 path = self.journal.finish(feed.end(segment), beside)
             else:
@@ -230,6 +229,19 @@ class _Run:
             if beside is not None:
                 self.sides.append(self.journal.file(segment, beside))
         return files
+
+    def _worker(self, threads: int) -> Worker:
+        """Loaded, with the back ends that the run began with."""
+        job, device = self.prepared.job, self.prepared.device
+        kept = self.journal.kept_terms.get("back ends")
+        backends = BackEnds(device, threads, asked=job.backend, kept=kept, memo=default_memo())
+        source, output = self.source.video.format, self.prepared.output
+        worker = Worker(self.spec, source, output, backends, self._meter)
+        self.backends = backends.choices
+        self.journal.fix("back ends", {s: c.name for s, c in self.backends.items()})
+        for subject, choice in self.backends.items():
+            self.listener.choice(f"{subject}: {choice}")
+        return worker
 
     def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment, threads: int) -> None:
         encoder = SegmentEncoder(
@@ -318,6 +330,7 @@ class _Run:
             0.0,
             self.stages,
             self.phases,
+            self.backends,
             made.size,
             [*self.source.notes, *made.sound],
         )

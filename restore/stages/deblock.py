@@ -12,6 +12,7 @@ from torch import Tensor
 from restore.deblocking import deblock
 from restore.errors import ModelError
 from restore.grid import guess_step
+from restore.nets.backends import BackEnds
 from restore.nets.files import model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
 from restore.planes import quant_plane
@@ -59,9 +60,9 @@ class Deblock(Stage):
         path = model_path(self.model)
         return path, path.with_suffix(".toml")
 
-    def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
+    def load(self, source: VideoFormat, backends: BackEnds) -> None:
         if self.model != "transform":
-            self._network = LumaNetwork(self.model, device, threads)
+            self._network = LumaNetwork(self.model, source, backends)
 
     def process(self, clip: FrameBatch) -> Planes:
         planes = clip.planes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from restore.errors import ModelError
+from restore.nets.backends import BackEnds
 from restore.nets.files import ModelCard, model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
 from restore.planes import chroma_shift, resample
@@ -44,9 +44,9 @@ class Upscale(Stage):
         path = model_path(self.model)
         return path, path.with_suffix(".toml")
 
-    def load(self, source: VideoFormat, device: torch.device, threads: int) -> None:
+    def load(self, source: VideoFormat, backends: BackEnds) -> None:
         if self.model != "lanczos":
-            self._network = LumaNetwork(self.model, device, threads)
+            self._network = LumaNetwork(self.model, source, backends)
 
     def process(self, clip: FrameBatch) -> Planes:
         shapes = self.output_format(clip.format).plane_shapes()

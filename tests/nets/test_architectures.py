@@ -18,7 +18,8 @@ from restore.nets.architectures import (
     deployed,
     enlarge,
 )
-from restore.nets.engine import fast_dtype, make_engine
+from restore.nets.backends import BackEnds
+from restore.nets.engine import Network, native_bf16
 from restore.nets.files import ModelCard, load_model, save_model
 from restore.nets.srcnn import SRCNN
 from restore.nets.transform import TransformNet
@@ -200,11 +201,12 @@ def test_the_engine_runs_it(name: ArchitectureName) -> None:
     residual = ARCHITECTURES[name].residual
     device = torch.device("cpu")
     picture = torch.rand(3, 1, 9, 12)
-    engine = make_engine(small(name), device, 1, residual=residual)
+    network = Network(small(name), name, "", residual)
+    engine = BackEnds(device, 1).engine(network, 9, 12)
     found = enlarge(engine, name, 2, picture)
     wanted = enlarge(small(name), name, 2, picture)
     # A picture is made in float32 everywhere; a residual, here of up to a few dozen codes, as fast as it goes.
-    exact = not residual or fast_dtype(device) is torch.float32
+    exact = not residual or not native_bf16()
     assert float((found - wanted).abs().max()) * 219 < (0.01 if exact else 1.0)
 
 

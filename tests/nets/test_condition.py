@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from restore.nets.condition import condition_planes
-from restore.nets.engine import OpenVinoEngine, TorchEngine
+from restore.nets.engine import Network, TorchEngine
+from restore.nets.openvino_engine import OpenVinoEngine
 from restore.nets.plain import PlainSR, RepPlainSR
 from restore.video import QuantMap
 from tests.conftest import Make
@@ -57,9 +58,9 @@ def test_back_ends_agree(kind: str, given: int) -> None:
     wanted = net(x)
     if kind == "openvino":
         pytest.importorskip("openvino", reason="the openvino extra is not installed")
-        found = OpenVinoEngine(net, 1)(x)
+        found = OpenVinoEngine(Network(net, "tiny", "", planes=3), 1)(x)
     else:
-        found = TorchEngine(net, CPU, 1)(x)
+        found = TorchEngine(Network(net, "tiny", ""), CPU, 1)(x)
     assert float((found - wanted).abs().max()) * 219 < 0.5
 
 

@@ -1,6 +1,7 @@
 """Whole runs: killed and resumed, changed in between, cut off by errors."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,10 @@ import pytest
 
 from restore.errors import DeviceError, OutputError
 from restore.io.decode import decode
+from restore.nets.files import read_card, save_model
+from restore.nets.plain import PlainSR
 from restore.pipeline import read_pipeline
+from restore.resources import models_dir
 from restore.run import finish as last_steps
 from restore.run import local
 from restore.run.job import Job, Listener, Progress, Summary, prepare
@@ -192,6 +196,28 @@ def test_the_first_runs_threads_are_kept(job: Job) -> None:
     _, found, notes = finish(replace(job, threads=3))
     assert found == wanted
     assert any("resuming with 1 threads" in n for n in notes)
+
+
+def test_the_first_runs_back_end_is_kept(job: Job, tmp_path: Path) -> None:
+    card = read_card(models_dir() / "film_x2_fast.toml")
+    shape = {"name": "tiny", "channels": 4, "blocks": 1}
+    save_model(PlainSR(4, 1, 2), card.model_copy(update=shape), tmp_path)
+    text = PIPELINE.replace("lanczos", str(tmp_path / "tiny.safetensors"))
+    (tmp_path / "p.toml").write_text(text)
+    job = replace(job, spec=read_pipeline(tmp_path / "p.toml"))
+    begun = replace(job, backend="torch-fp32")
+    stop_after(begun, 95)
+    journal = json.loads((parts_dir(job.output) / "journal.json").read_text())
+    assert journal["terms"]["back ends"] == {"tiny 64x48": "torch-fp32"}
+    resumed = finish(job)
+    assert {k: str(c) for k, c in resumed[0].backends.items()} == {
+        "tiny 64x48": "torch-fp32, as the run began"
+    }
+    job.output.unlink()
+    assert finish(begun)[1] == resumed[1]
+    job.output.unlink()
+    with pytest.raises(DeviceError, match="--backend cuda-graph-fp16: cannot run tiny 64x48"):
+        finish(replace(job, backend="cuda-graph-fp16"))
 
 
 def test_another_device_is_refused(job: Job) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from restore.deblocking import block_edges, deblock
 from restore.errors import ModelError
 from restore.metrics.fidelity import psnr, psnr_b
+from restore.nets.backends import BackEnds
 from restore.nets.files import ModelCard, load_model, save_model
 from restore.nets.plain import PlainSR
 from restore.planes import gaussian_blur
@@ -181,7 +182,7 @@ def test_a_network_takes_the_luma_and_leaves_the_chroma(
     stage = Deblock(model=model, strength=strength)
     assert stage.output_format(video.format) == video.format
     assert [p.name for p in stage.assets()] == ["tiny.safetensors", "tiny.toml"]
-    stage.load(video.format, torch.device("cpu"), 1)
+    stage.load(video.format, BackEnds(torch.device("cpu"), 1))
     with torch.inference_mode():
         done = stage.process(video)
         residual = load_model(model)[0](video.planes[0])

@@ -1,0 +1,273 @@
+"""Which back end runs a network: asked for, kept from the run that is resumed, remembered, or measured.
+
+BackEnds(device, threads)                        the first of the list, the same on every machine of a kind
+BackEnds(device, threads, memo=default_memo())   the fastest: a trial of a second at most, once per network and size
+BackEnds(device, threads, asked="torch-fp32")    this one
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from restore.errors import DeviceError
+from restore.nets.engine import Engine, GraphEngine, Network, Precision, TorchEngine, native_bf16
+from restore.nets.memo import recall, remember
+from restore.nets.openvino_engine import OpenVinoEngine, capabilities
+from restore.nets.plain import PlainSR
+
+AUTO = "auto"
+
+LIMIT_CODES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "bf16": 0.25, "int8": 0.5}
+"""Root mean square of the difference from float32 on the trial picture, in 8-bit codes, that a back end may have:
+about what the precision costs. One that has more is broken here, and not used."""
+
+WORTH = 1.15
+"""A back end must be this many times as fast as one before it on the list: what is measured on a busy machine swings,
+and a choice that swings changes bytes."""
+
+TRIAL_SECONDS = 1.0
+TRIAL_WORK = {"cpu": 2e9, "cuda": 4e11}
+"""Multiplications per frame of a trial: 10 to 40 ms of two cores, a few of a GPU."""
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """One way to run a network."""
+
+    name: str
+    precision: Precision
+    build: Callable[[Network, torch.device, int], Engine]
+    slow_start: bool = False
+    """Takes longer to begin than a choice may take: used when it is asked for."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The back end of one network in one run."""
+
+    name: str
+    why: str
+    """In a few words."""
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    """Per frame of the trial, where there was one."""
+
+    def __str__(self) -> str:
+        """'openvino-fp32, fastest when measured: openvino-fp32 12.1 ms, torch-fp32 40.3 ms'."""
+        times = ", ".join(f"{name} {taken:.1f} ms" for name, taken in self.milliseconds.items())
+        return f"{self.name}, {self.why}{': ' if times else ''}{times}"
+
+
+def _torch(precision: Precision, compiled: bool = False) -> BackEnd:
+    name = f"torch-compile-{precision}" if compiled else f"torch-{precision}"
+
+    def build(network: Network, device: torch.device, threads: int) -> Engine:
+        return TorchEngine(network, device, threads, precision, compiled=compiled)
+
+    return BackEnd(name, precision, build, compiled)
+
+
+def _openvino(precision: Precision) -> BackEnd:
+    return BackEnd(
+        f"openvino-{precision}",
+        precision,
+        lambda network, _, threads: OpenVinoEngine(network, threads, precision),
+    )
+
+
+def _graph(precision: Precision) -> BackEnd:
+    return BackEnd(
+        f"cuda-graph-{precision}",
+        precision,
+        lambda network, device, threads: GraphEngine(network, device, threads, precision),
+    )
+
+
+def candidates(network: Network, device: torch.device) -> list[BackEnd]:
+    """What can run `network` on `device` here, the usual best first."""
+    if device.type == "cuda":
+        halves: tuple[Precision, ...] = ("fp16", "bf16") if network.residual else ("fp16",)
+        return [
+            *(_graph(p) for p in halves),
+            *(_torch(p) for p in halves),
+            _torch("fp32"),
+            *(_torch(p, compiled=True) for p in halves),
+        ]
+    found = []
+    if isinstance(network.net, PlainSR) and find_spec("openvino") is not None:
+        able = capabilities()
+        if "BF16" in able and network.residual:
+            found.append(_openvino("bf16"))
+        found.append(_openvino("fp32"))
+    precision: Precision = "bf16" if native_bf16() and network.residual else "fp32"
+    if precision == "bf16":
+        found.append(_torch("bf16"))
+    return [*found, _torch("fp32"), _torch(precision, compiled=True)]
+
+
+class BackEnds:
+    """Makes the engines of one run on one device, and says which it took."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        threads: int,
+        *,
+        asked: str = AUTO,
+        kept: Mapping[str, str] | None = None,
+        memo: Path | None = None,
+    ) -> None:
+        """`threads`: of the CPU, for networks. `asked`: the name of one, or 'auto'. `kept`: names by subject, of the run
+        that is resumed. `memo`: where measurements are kept; None: measure nothing."""
+        self.device, self.threads = device, threads
+        self._asked, self._kept, self._memo = asked, dict(kept or {}), memo
+        self.choices: dict[str, Choice] = {}
+        """By subject: the network and the size of its input, such as 'film_x2_fast 352x288'."""
+
+    def engine(self, network: Network, height: int, width: int) -> Engine:
+        """For inputs of about this size; any other works. DeviceError if what was asked for is not here."""
+        subject = f"{network.name} {width}x{height}"
+        able = {b.name: b for b in candidates(network, self.device)}
+        choice = self._choose(subject, network, height, width, able)
+        self.choices[subject] = choice
+        return able[choice.name].build(network, self.device, self.threads)
+
+    def _choose(
+        self, subject: str, network: Network, height: int, width: int, able: Mapping[str, BackEnd]
+    ) -> Choice:
+        if subject in self._kept:
+            return self._named(self._kept[subject], subject, "as the run began", able)
+        if self._asked != AUTO:
+            return self._named(self._asked, subject, "asked for", able)
+        quick = [b for b in able.values() if not b.slow_start]
+        if self._memo is None:
+            return Choice(quick[0].name, "first of the list")
+        key = self._key(network, height, width, quick)
+        known = recall(self._memo).get(key)
+        if isinstance(known, dict) and known.get("name") in able:
+            return Choice(known["name"], "fastest when measured", known.get("milliseconds", {}))
+        times = trial(quick, network, self.device, self.threads, (height, width))
+        name = fastest(times)
+        remember(self._memo, key, {"name": name, "subject": subject, "milliseconds": times})
+        return Choice(name, "fastest, measured now", times)
+
+    def _named(self, name: str, subject: str, why: str, able: Mapping[str, BackEnd]) -> Choice:
+        if name in able:
+            return Choice(name, why)
+        raise DeviceError(
+            f"--backend {name}: cannot run {subject} on {self.device}, {why}; expected one of "
+            f"{', '.join(able)}; see 'restore doctor'"
+        )
+
+    def _key(self, network: Network, height: int, width: int, able: list[BackEnd]) -> str:
+        """All that the measurement depends on."""
+        cuda = self.device.type == "cuda"
+        versions = [f"torch {torch.__version__}"]
+        if find_spec("openvino") is not None:
+            versions.append(f"openvino {metadata.version('openvino')}")
+        return ", ".join(
+            [
+                network.sha256[:16],
+                f"{width}x{height}",
+                torch.cuda.get_device_name(self.device) if cuda else processor(),
+                f"{self.threads} threads",
+                *versions,
+                *(b.name for b in able),
+            ]
+        )
+
+
+def processor() -> str:
+    """The CPU's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def fastest(times: Mapping[str, float]) -> str:
+    """The name of the quickest, where it is so by WORTH; the order of `times` is the order of preference."""
+    best = ""
+    for name, taken in times.items():
+        if not best or taken * WORTH < times[best]:
+            best = name
+    return best
+
+
+def trial(
+    able: list[BackEnd],
+    network: Network,
+    device: torch.device,
+    threads: int,
+    size: tuple[int, int],
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Milliseconds per frame of each back end on a picture of `size` or smaller (TRIAL_WORK), of those that give
+    the picture of float32, in the order given. The first always counts; once TRIAL_SECONDS are over, no other is
+    begun. A CPU runs one frame per thread at a time."""
+    began = clock()
+    picture = trial_picture(network, device, size)
+    picture = picture.expand(threads if device.type == "cpu" else 4, -1, -1, -1)
+    times: dict[str, float] = {}
+    with torch.inference_mode():
+        wanted = TorchEngine(network, device, threads)(picture)
+        for back_end in able:
+            if times and clock() - began > TRIAL_SECONDS:
+                break
+            found = _timed(back_end, network, device, threads, picture, wanted, clock)
+            if found is not None:
+                times[back_end.name] = round(found, 3)
+    # float32 by PyTorch is what the others are compared with: it needs no trial to be right.
+    return times or {"torch-fp32": 0.0}
+
+
+def _timed(
+    back_end: BackEnd,
+    network: Network,
+    device: torch.device,
+    threads: int,
+    picture: Tensor,
+    wanted: Tensor,
+    clock: Callable[[], float],
+) -> float | None:
+    """Milliseconds per frame, the best of three; None if it cannot run here or gives another picture."""
+    try:
+        engine = back_end.build(network, device, threads)
+        error = (engine(picture) - wanted).square().mean().sqrt() * 255
+        if not float(error) <= LIMIT_CODES[back_end.precision]:
+            return None
+        best = float("inf")
+        for _ in range(3):
+            started = clock()
+            engine(picture)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            best = min(best, clock() - started)
+    except RuntimeError:
+        return None  # a driver without this type, or no room: the others are tried
+    return 1000 * best / len(picture)
+
+
+def trial_picture(network: Network, device: torch.device, size: tuple[int, int]) -> Tensor:
+    """(1, planes, h, w): soft shapes and a little noise, the same every time."""
+    height, width = size
+    share = (TRIAL_WORK[device.type] / max(1, network.weights) / (height * width)) ** 0.5
+    if share < 1:
+        height, width = (max(32, round(side * share)) for side in size)
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(
+        1, network.planes, -(-height // 8) + 1, -(-width // 8) + 1, generator=generator
+    )
+    soft = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    noise = 0.02 * torch.randn(1, network.planes, height, width, generator=generator)
+    return (0.8 * soft + 0.1 + noise).to(device)

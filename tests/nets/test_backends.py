@@ -1,0 +1,180 @@
+"""The choice of a back end: asked for, kept, remembered or measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from restore.errors import DeviceError
+from restore.nets import backends
+from restore.nets.backends import BackEnd, BackEnds, candidates, fastest, trial, trial_picture
+from restore.nets.engine import Engine, Network, Precision, TorchEngine
+from restore.nets.memo import recall, remember
+from restore.nets.plain import PlainSR
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network(PlainSR(8, 1, 2).eval(), "tiny", "ab" * 32)
+
+
+class Clock:
+    """Time that passes only in fake back ends."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def fake(
+    name: str,
+    milliseconds: float = 0.0,
+    spoil: Callable[[Tensor], Tensor] = lambda x: x,
+    precision: Precision = "fp32",
+    clock: Clock | None = None,
+) -> BackEnd:
+    """float32 that takes this long on `clock`, and spoils its result."""
+
+    def build(network: Network, device: torch.device, threads: int) -> Engine:
+        engine = TorchEngine(network, device, threads)
+
+        def run(given: Tensor) -> Tensor:
+            if clock is not None:
+                clock.now += milliseconds / 1000
+            return spoil(engine(given))
+
+        return run
+
+    return BackEnd(name, precision, build)
+
+
+def with_list(monkeypatch: pytest.MonkeyPatch, *able: BackEnd) -> None:
+    monkeypatch.setattr(backends, "candidates", lambda network, device: list(able))
+
+
+def test_without_a_memo_nothing_is_measured(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "trial", lambda *a: pytest.fail("measured"))
+    made = BackEnds(CPU, 1)
+    made.engine(network, 16, 24)
+    (choice,) = made.choices.values()
+    assert choice.name == candidates(network, CPU)[0].name
+    assert list(made.choices) == ["tiny 24x16"]
+
+
+def test_the_fastest_is_taken_and_remembered(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_list(monkeypatch, fake("slow"), fake("quick"))
+    monkeypatch.setattr(backends, "trial", lambda *a: {"slow": 40.0, "quick": 10.0})
+    memo = tmp_path / "cache" / "backends.json"
+    made = BackEnds(CPU, 1, memo=memo)
+    made.engine(network, 16, 24)
+    choice = made.choices["tiny 24x16"]
+    assert (choice.name, choice.why) == ("quick", "fastest, measured now")
+    assert str(choice) == "quick, fastest, measured now: slow 40.0 ms, quick 10.0 ms"
+    monkeypatch.setattr(backends, "trial", lambda *a: pytest.fail("measured again"))
+    again = BackEnds(CPU, 1, memo=memo)
+    again.engine(network, 16, 24)
+    assert again.choices["tiny 24x16"].name == "quick"
+    assert again.choices["tiny 24x16"].milliseconds == choice.milliseconds
+
+
+def test_another_size_or_thread_count_is_measured_anew(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_list(monkeypatch, fake("only"))
+    memo = tmp_path / "backends.json"
+    for threads, width in ((1, 24), (2, 24), (1, 32)):
+        made = BackEnds(CPU, threads, memo=memo)
+        made.engine(network, 16, width)
+        assert made.choices[f"tiny {width}x16"].why == "fastest, measured now"
+    assert len(recall(memo)) == 3
+
+
+def test_what_gives_another_picture_is_not_taken(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Tensor) -> Tensor:
+        raise RuntimeError("no kernel image for this device")
+
+    able = [
+        fake("wrong", spoil=lambda x: x + 0.01),
+        fake("broken", spoil=refuse),
+        fake("nan", spoil=lambda x: x * float("nan")),
+        fake("rounded", spoil=lambda x: x + 0.0005, precision="bf16"),
+        fake("right"),
+    ]
+    assert list(trial(able, network, CPU, 1, (16, 24), Clock())) == ["rounded", "right"]
+
+
+def test_a_trial_takes_the_time_per_frame_and_ends_in_time(network: Network) -> None:
+    clock = Clock()
+    able = [fake(str(n), n, clock=clock) for n in (40, 20, 300, 10)]
+    times = trial(able, network, CPU, 2, (16, 24), clock)
+    # Four calls each: after the third, more than a second is over.
+    assert times == {"40": 20.0, "20": 10.0, "300": 150.0}
+
+
+def test_a_small_lead_changes_nothing() -> None:
+    assert fastest({"a": 10.0, "b": 9.0}) == "a"
+    assert fastest({"a": 10.0, "b": 8.0}) == "b"
+    assert fastest({"a": 10.0, "b": 8.0, "c": 7.5}) == "b"
+
+
+def test_asked_for_and_kept(network: Network, tmp_path: Path) -> None:
+    made = BackEnds(CPU, 1, asked="torch-fp32", memo=tmp_path / "m.json")
+    made.engine(network, 16, 24)
+    assert made.choices["tiny 24x16"].name == "torch-fp32"
+    # A resumed run goes on as it began, whatever is asked for.
+    kept = {"tiny 24x16": "torch-fp32"}
+    resumed = BackEnds(CPU, 1, asked="auto", kept=kept, memo=tmp_path / "m.json")
+    resumed.engine(network, 16, 24)
+    assert str(resumed.choices["tiny 24x16"]) == "torch-fp32, as the run began"
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_asked_for_and_not_here(network: Network) -> None:
+    with pytest.raises(DeviceError) as caught:
+        BackEnds(CPU, 1, asked="tensorrt").engine(network, 16, 24)
+    text = str(caught.value)
+    assert text.startswith(
+        "--backend tensorrt: cannot run tiny 24x16 on cpu, asked for; expected one of "
+    )
+    assert "torch-fp32" in text
+
+
+def test_a_trial_picture_costs_little_whatever_the_network() -> None:
+    large = Network(PlainSR(64, 16, 2), "large", "")
+    assert tuple(trial_picture(large, CPU, (1080, 1920)).shape[-2:]) < (100, 100)
+    small = Network(PlainSR(4, 1, 2), "small", "", planes=2)
+    assert trial_picture(small, CPU, (20, 30)).shape == (1, 2, 20, 30)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"format": 99, "measured": {"k": {}}}', '{"format": 1}']
+)
+def test_a_damaged_memo_is_as_if_there_were_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(content)
+    assert recall(path) == {}
+    remember(path, "k", {"name": "x"})
+    assert recall(path) == {"k": {"name": "x"}}
+    assert json.loads(path.read_text())["format"] == 1
+
+
+def test_a_memo_that_cannot_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    remember(blocked / "m.json", "k", {"name": "x"})
+    assert recall(blocked / "m.json") == {}
