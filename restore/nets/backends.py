@@ -20,6 +20,7 @@ from torch import Tensor
 
 from restore.errors import DeviceError
 from restore.nets.engine import Engine, GraphEngine, Network, Precision, TorchEngine, native_bf16
+from restore.nets.ladder import Ladder, Note
 from restore.nets.memo import recall, remember
 from restore.nets.openvino_engine import OpenVinoEngine, capabilities
 from restore.nets.plain import PlainSR
@@ -124,11 +125,13 @@ class BackEnds:
         asked: str = AUTO,
         kept: Mapping[str, str] | None = None,
         memo: Path | None = None,
+        note: Note = lambda _: None,
     ) -> None:
         """`threads`: of the CPU, for networks. `asked`: the name of one, or 'auto'. `kept`: names by subject, of the run
-        that is resumed. `memo`: where measurements are kept; None: measure nothing."""
+        that is resumed. `memo`: where measurements are kept; None: measure nothing. `note` hears of what did not
+        fit or came out wrong while networks ran (see nets.ladder)."""
         self.device, self.threads = device, threads
-        self._asked, self._kept, self._memo = asked, dict(kept or {}), memo
+        self._asked, self._kept, self._memo, self._note = asked, dict(kept or {}), memo, note
         self.choices: dict[str, Choice] = {}
         """By subject: the network and the size of its input, such as 'film_x2_fast 352x288'."""
 
@@ -138,7 +141,8 @@ class BackEnds:
         able = {b.name: b for b in candidates(network, self.device)}
         choice = self._choose(subject, network, height, width, able)
         self.choices[subject] = choice
-        return able[choice.name].build(network, self.device, self.threads)
+        engine = able[choice.name].build(network, self.device, self.threads)
+        return Ladder(network, engine, self.device, self.threads, self._note)
 
     def _choose(
         self, subject: str, network: Network, height: int, width: int, able: Mapping[str, BackEnd]

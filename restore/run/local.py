@@ -130,6 +130,7 @@ class _Run:
         self.frames = self.frames_made = 0
         self.kept = 0
         self.backends: dict[str, Choice] = {}
+        self.trouble: list[str] = []
         self.side = prepared.side
         self.sides: list[Path] = []
         """Segments of the comparison."""
@@ -234,7 +235,9 @@ class _Run:
         """Loaded, with the back ends that the run began with."""
         job, device = self.prepared.job, self.prepared.device
         kept = self.journal.kept_terms.get("back ends")
-        backends = BackEnds(device, threads, asked=job.backend, kept=kept, memo=default_memo())
+        backends = BackEnds(
+            device, threads, asked=job.backend, kept=kept, memo=default_memo(), note=self._trouble
+        )
         source, output = self.source.video.format, self.prepared.output
         worker = Worker(self.spec, source, output, backends, self._meter)
         self.backends = backends.choices
@@ -242,6 +245,11 @@ class _Run:
         for subject, choice in self.backends.items():
             self.listener.choice(f"{subject}: {choice}")
         return worker
+
+    def _trouble(self, text: str) -> None:
+        """Heard on the way, and written into the record."""
+        self.trouble.append(text)
+        self.listener.note(text)
 
     def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment, threads: int) -> None:
         encoder = SegmentEncoder(
@@ -332,5 +340,5 @@ class _Run:
             self.phases,
             self.backends,
             made.size,
-            [*self.source.notes, *made.sound],
+            [*self.source.notes, *made.sound, *self.trouble],
         )
