@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 200, 52, 10, 12, 24
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 200, 68, 10, 12, 24
 _POINTS = 1200
 """At most, of a curve: more cannot be seen."""
 
