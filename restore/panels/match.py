@@ -39,8 +39,8 @@ class Moment(Generic[A, B]):
 def match(
     a: Iterable[tuple[Fraction, A]], b: Iterable[tuple[Fraction, B]]
 ) -> Iterator[Moment[A, B]]:
-    """Every frame of both, in order of time. Two frames are a pair where each is the other's nearest and they lie
-    within half a frame of each other (of the shorter of the two steps to the next frame). What has no partner comes
+    """Every frame of both, in order of time. Two frames are a pair where they lie within half a frame of each
+    other (of the shorter of the two steps to the next frame), which makes each the other's nearest. What has no partner comes
     beside the last frame of the other side. Times are in seconds on one clock and must rise; one frame of each side is
     looked ahead."""
     left, right = _Row(a), _Row(b)
@@ -84,13 +84,8 @@ class _Row(Generic[T]):
 
 
 def _belong(left: _Row[A], right: _Row[B]) -> bool:
-    gap = abs(left.time - right.time)
-    if gap > min(left.step, right.step) / 2:
-        return False
-    return not any(
-        side.following is not None and abs(side.following[0] - other) < gap
-        for side, other in ((left, right.time), (right, left.time))
-    )
+    """Within half a step no other frame of either side can be nearer."""
+    return abs(left.time - right.time) <= min(left.step, right.step) / 2
 
 
 def _moment(left: _Row[A], right: _Row[B], a_here: bool, b_here: bool) -> Moment[A, B]:

@@ -59,3 +59,9 @@ def test_one_scene_is_spread_over_its_length() -> None:
 def test_fewer_frames_than_wanted_are_all_shown() -> None:
     assert choose(sampled([1.0, 0.5]), [0], 6) == [0, 12]
     assert choose(sampled([]), [0], 6) == []
+
+
+def test_a_long_scene_leaves_room_for_the_others() -> None:
+    cuts = [0, 33 * 12, 36 * 12, 37 * 12]
+    chosen = choose(sampled([1.0] * 40), cuts, 3)
+    assert len({sum(c <= f for c in cuts) for f in chosen}) == 3
