@@ -283,7 +283,7 @@ def report(found: Sequence[Cell], missing: Sequence[str], command: str) -> str:
             f"| {row} | {' | '.join(each)} | {shift[0]:+.2f}, {shift[1]:+.2f}{' (moved back)' if moved else ''} |"
         )
     if missing:
-        lines += ["", *missing]
+        lines += ["", *(f"- {line}" for line in missing)]
     return "\n".join(lines) + "\n"
 
 
@@ -303,11 +303,15 @@ def main() -> None:
     torch.set_num_threads(1)
     rows, missing = methods(options)
     if options.rows:
-        rows = [m for m in rows if m.name.startswith(tuple(options.rows))]
+        wanted = [m for m in rows if m.name.startswith(tuple(options.rows))]
+        missing += [f"{m.name} is left out here: see `--rows`." for m in rows if m not in wanted]
+        rows = wanted
     rows.insert(0, Method("Lanczos", "lanczos", lambda _: torch.empty(0)))
     clips = find_set(options.video, "video").files
     found = list(cells(rows, clips, options.recipes, options.work))
     command = "python benchmarks/peers.py DATA/video --weights DATA/weights --wheels WHEELS"
+    if options.rows:
+        command += " --rows " + " ".join(options.rows)
     text = report(found, missing, command)
     sys.stdout.write(text)
     if options.write:
