@@ -90,8 +90,10 @@ _LOWER = 0.6
 """Share of the height above which no subtitles are looked for."""
 _STROKE = 35.0
 """Codes by which a letter's stroke is brighter than what is around it."""
-_BRIGHT = 140
+_BRIGHT = 160
 """Least code of a stroke."""
+_EVEN = 30.0
+"""Codes by which the strokes of one line deviate from each other at most: letters are of one colour, grass is not."""
 _PACKED = (0.12, 0.7)
 """Share of a line of text that is strokes."""
 
@@ -117,18 +119,18 @@ def find_subtitles(luma: NDArray[np.uint8]) -> Box | None:
     boxes = [
         (int(x), int(y) + top, int(w), int(h))
         for n, (x, y, w, h, _) in enumerate(stats[1:count], 1)
-        if _is_text(standing & (labels == n), (int(x), int(y), int(w), int(h)), (height, width))
+        if _is_text(standing & (labels == n), lower[len(lower) // 2], (x, y, w, h), height)
     ]
     return around(boxes)
 
 
-def _is_text(strokes: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> bool:
+def _is_text(strokes: NDArray[np.bool_], frame: NDArray[np.uint8], box: Box, height: int) -> bool:
+    """Whether the strokes in a box are a line of text; `frame` as large as they are, of a picture of `height`."""
     left, top, wide, high = box
-    height, width = size
-    if wide < 0.1 * width or not 0.02 * height <= high <= 0.2 * height or wide < 2 * high:
+    if wide < 0.1 * frame.shape[1] or not 0.02 * height <= high <= 0.2 * height or wide < 2 * high:
         return False
     inside = strokes[top : top + high, left : left + wide]
-    if not _PACKED[0] <= inside.mean() <= _PACKED[1]:
+    if not _PACKED[0] <= inside.mean() <= _PACKED[1] or float(np.std(frame[strokes])) > _EVEN:
         return False
     # A line of text changes from stroke to gap about once in half its height; a rail or a roof edge does not.
     changes = (np.diff(inside.astype(np.int8), axis=1) != 0).sum(1)

@@ -147,8 +147,12 @@ def _enlarges(seen: Inspection) -> bool:
 
 
 def _model(seen: Inspection) -> tuple[str, str]:
-    if is_coded(seen) or seen.film.noisy:
-        return "film_x2_fast", "trained on what MPEG-1 and RealVideo do to small pictures"
+    film = seen.film
+    if is_coded(seen) or film.noisy or film.dirty or film.scratches:
+        return (
+            "film_x2_fast",
+            "trained on small pictures that MPEG-1 and RealVideo spoilt; sharpens least what is none",
+        )
     return (
         "clean_x2",
         "trained on clean pictures: nothing was found that it would sharpen by mistake",

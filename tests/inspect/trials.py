@@ -1,6 +1,6 @@
 """Randomised trials of every detector: made with the fault and without, how often is it found?
 
-Every trial is a function (rng, whether the fault is there) -> whether the detector says so. benchmarks/inspect.py
+Every trial is a function (rng, whether the fault is there) -> whether the detector says so. benchmarks/detectors.py
 counts them too, with more seeds.
 """
 
