@@ -175,6 +175,7 @@ def test_which_frames_are_wrong() -> None:
     out[1, 0, 2, 3], out[2], out[4, 0, 0, 0] = float("nan"), 0.0, -float("inf")
     assert wrong_frames(out) == [1, 2, 4]
     assert wrong_frames(torch.rand(3, 1, 2, 2) - 2) == []
+    assert wrong_frames(torch.tensor([0.25, -0.25]).view(1, 1, 1, 2)) == []
 
 
 def test_a_faulty_device_loses_no_frame(
