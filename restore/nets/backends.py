@@ -27,7 +27,7 @@ from restore.nets.plain import PlainSR
 
 AUTO = "auto"
 
-LIMIT_CODES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "bf16": 0.25, "int8": 0.5}
+LIMIT_CODES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "bf16": 0.25}
 """Root mean square of the difference from float32 on the trial picture, in 8-bit codes, that a back end may have:
 about what the precision costs. One that has more is broken here, and not used."""
 

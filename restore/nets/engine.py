@@ -18,7 +18,7 @@ from torch import Tensor, nn
 Engine = Callable[[Tensor], Tensor]
 """A network's input (T, planes, h, w) float -> its output, float32 on the same device (see nets.architectures)."""
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16"]
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -40,8 +40,6 @@ class Network:
     """Whether that is what it returns; a whole picture has no room for the 8 bits of bf16."""
     planes: int = 1
     """That go in."""
-    ranges: tuple[float, ...] = ()
-    """For int8: see nets.quantised; empty: not for this network."""
 
     @property
     def reach(self) -> int:
