@@ -118,6 +118,7 @@ def _write(pair: Pair, facts: dict[str, Any], stem: str, out: Path, folder: Path
         | pair.record
         | {
             "levels": list(pair.record["levels"]),
+            "phase": list(pair.record["phase"]),
             "degraded": stem + suffix,
             "truth": f"{stem}.truth.mkv",
             "frames": count,
