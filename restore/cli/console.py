@@ -34,6 +34,13 @@ MODES = ("side", "split", "wipe", "difference", "grid")
 KERNELS = ("lanczos3", "bicubic", "bilinear", "area")
 """Of restore.panels.view and restore.planes, whose import costs seconds."""
 
+ThreadsOpt = Annotated[
+    int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
+]
+StartOpt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
+]
+EndOpt = Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")]
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 _NUMBER = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}", re.ASCII)

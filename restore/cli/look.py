@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from restore.cli.console import KERNELS, MODES, DeviceOpt, SetOpt, err, one_of, out, time_of
+from restore.cli.console import (
+    KERNELS,
+    MODES,
+    DeviceOpt,
+    EndOpt,
+    SetOpt,
+    StartOpt,
+    ThreadsOpt,
+    err,
+    one_of,
+    out,
+    time_of,
+)
 from restore.errors import RestoreError
 
 CropOpt = Annotated[
@@ -20,6 +32,15 @@ CropOpt = Annotated[
         metavar="X,Y,W,H",
         help="Zoom into this region, in samples of the larger video; grid takes several.",
     ),
+]
+
+OffsetOpt = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Where in A the other begins, if it is a part."),
+]
+ReadByOpt = Annotated[
+    str | None,
+    typer.Option(help="Read A by the [input] of this pipeline: its crop, its fields."),
 ]
 
 
@@ -50,23 +71,13 @@ def compare(
         str | None, typer.Option(metavar="A,B", help="Names in the picture, else the files' own.")
     ] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Nothing but picture.")] = False,
-    offset: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Where in A the other begins, if it is a part."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
-    pipeline: Annotated[
-        str | None,
-        typer.Option(help="Read A by the [input] of this pipeline: its crop, its fields."),
-    ] = None,
+    offset: OffsetOpt = None,
+    start: StartOpt = None,
+    end: EndOpt = None,
+    pipeline: ReadByOpt = None,
     crf: Annotated[float, typer.Option(min=0, max=63, help="Quality: lower is better.")] = 17,
     codec: Annotated[str, typer.Option(help="Encoder, as in [output].")] = "libx264",
-    threads: Annotated[
-        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
-    ] = 0,
+    threads: ThreadsOpt = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Show two videos in one, matched by time stamp, with A's sound."""
@@ -136,9 +147,7 @@ def preview(
     ] = None,
     set_: SetOpt = None,
     device: DeviceOpt = "auto",
-    threads: Annotated[
-        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
-    ] = 0,
+    threads: ThreadsOpt = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
     ] = False,
@@ -214,18 +223,10 @@ def report(
     film_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Where in A the film begins.")
     ] = None,
-    offset: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Where in A the other begins, if it is a part."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
-    pipeline: Annotated[
-        str | None,
-        typer.Option(help="Read A by the [input] of this pipeline: its crop, its fields."),
-    ] = None,
+    offset: OffsetOpt = None,
+    start: StartOpt = None,
+    end: EndOpt = None,
+    pipeline: ReadByOpt = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Write one page about two videos: sliders, a film in step, a timeline, measures scene by scene.

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, err, out, time_of
+from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, ThreadsOpt, err, out, time_of
 from restore.errors import OutputError, RestoreError
 
 
@@ -26,9 +26,7 @@ def batch(
     container: Annotated[str, typer.Option(help="Ending of the results.")] = ".mkv",
     set_: SetOpt = None,
     device: DeviceOpt = "auto",
-    threads: Annotated[
-        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
-    ] = 0,
+    threads: ThreadsOpt = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse damaged files instead of repairing them.")
     ] = False,

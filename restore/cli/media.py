@@ -12,7 +12,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from restore.cli.console import MODES, DeviceOpt, PipelineArg, SetOpt, err, one_of, out, time_of
+from restore.cli.console import (
+    MODES,
+    DeviceOpt,
+    EndOpt,
+    PipelineArg,
+    SetOpt,
+    StartOpt,
+    ThreadsOpt,
+    err,
+    one_of,
+    out,
+    time_of,
+)
 from restore.errors import PipelineFileError
 
 
@@ -32,15 +44,11 @@ def run(
             metavar="OUTPUT", help="The file to make: .mkv, .mp4, .mov, .webm, .avi or .ts."
         ),
     ],
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop here.")] = None,
+    start: StartOpt = None,
+    end: EndOpt = None,
     set_: SetOpt = None,
     device: DeviceOpt = "auto",
-    threads: Annotated[
-        int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
-    ] = 0,
+    threads: ThreadsOpt = 0,
     backend: Annotated[
         str,
         typer.Option(

@@ -74,6 +74,13 @@ def pool(root: Path, recipe: str = RECIPE) -> Path:
     return path
 
 
+def work(root: Path, folder: Path) -> Path:
+    """A work folder with the shared pairs in it."""
+    folder.mkdir()
+    (folder / "shards").symlink_to(root / "shards")
+    return folder
+
+
 def backbone(folder: Path) -> Path:
     """A SqueezeNet of random weights under the names that a real file has."""
     torch.manual_seed(5)

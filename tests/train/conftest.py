@@ -1,11 +1,16 @@
-"""Settings of the training tests."""
+"""Settings of the training tests, and the pairs that most of them train on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from clean import pool
+
+from restore.train.recipe import read_recipe
+from restore.train.shards import make_shards
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +20,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, recipe and, in <root>/shards, the pairs."""
+    root = tmp_path_factory.mktemp("train")
+    make_shards(read_recipe(pool(root)), root, root / "shards", workers=1)
+    return root

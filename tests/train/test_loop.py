@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from clean import RECIPE, backbone, pool
+from clean import RECIPE, backbone, pool, work
 
 from restore import planes
 from restore.errors import TrainError
@@ -20,21 +20,6 @@ from restore.train.losses import objective
 from restore.train.recipe import Optim, read_recipe
 from restore.train.shards import make_shards, read_shards
 from restore.train.validation import Scores, validate
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, recipe and, in <root>/shards, the pairs."""
-    root = tmp_path_factory.mktemp("train")
-    make_shards(read_recipe(pool(root)), root, root / "shards", workers=1)
-    return root
-
-
-def work(root: Path, folder: Path) -> Path:
-    """A work folder with the shared pairs in it."""
-    folder.mkdir()
-    (folder / "shards").symlink_to(root / "shards")
-    return folder
 
 
 def test_weights_card_and_checkpoint_are_written(root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from clean import RECIPE, pool
+from clean import RECIPE, pool, work
 
 from restore.errors import TrainError
 from restore.nets.files import load_model
@@ -23,21 +23,6 @@ if sys.platform != "win32":
     import resource
 
 LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="no limits on a file's size")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, recipe and, in <root>/shards, the pairs."""
-    root = tmp_path_factory.mktemp("train")
-    make_shards(read_recipe(pool(root)), root, root / "shards", workers=1)
-    return root
-
-
-def work(root: Path, folder: Path) -> Path:
-    """A work folder with the shared pairs in it."""
-    folder.mkdir()
-    (folder / "shards").symlink_to(root / "shards")
-    return folder
 
 
 @contextmanager
