@@ -10,7 +10,7 @@ from pathlib import Path
 
 from restore.compare.pairs import Pairs
 from restore.errors import InputError, OutputError
-from restore.io.encode import SegmentEncoder, check_output, encoded_format
+from restore.io.encode import SegmentEncoder, check_output, container_of, encoded_format
 from restore.io.join import common_tick, open_source
 from restore.io.mux import join
 from restore.io.output import CONTAINERS, OutputOptions, fitted_to
@@ -75,6 +75,7 @@ def compare(
     composer = Composer(job.view, pairs.panel)
     base = common_tick(a.video.format.time_base, FINE)
     shape = replace(composer.format, time_base=base)
+    container_of(job.output)
     problems = check_output(options, shape, job.output)
     if problems:
         raise OutputError("\n".join(f"{job.output.name}: {p}" for p in problems))

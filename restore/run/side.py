@@ -70,7 +70,7 @@ def prepare_side(
     shape = replace(composer.format, time_base=after.time_base)
     problems = check_output(options, shape, path)
     if problems:
-        raise OutputError("\n".join(f"--compare {path.name}: {p}" for p in problems))
+        raise OutputError("\n".join(f"--compare: {p}" for p in problems))
     streams = plan_streams(source, path.suffix.lower().removeprefix("."), "copy", part)
     encoded = encoded_format(options, shape)
     return Side(path, view, before, after, encoded, options, streams)

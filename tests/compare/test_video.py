@@ -159,7 +159,10 @@ def mistakes(folder: Path, clip: Path) -> dict[str, tuple[Callable[[Comparison],
         "there": (lambda j: replace(j, output=folder / "there.mp4"), "--overwrite"),
         "an input": (lambda j: replace(j, output=clip), "one of the two inputs"),
         "no folder": (lambda j: replace(j, output=folder / "no" / "out.mp4"), "folder that exists"),
-        "container": (lambda j: replace(j, output=folder / "out.xyz"), ".xyz"),
+        "container": (
+            lambda j: replace(j, output=folder / "out.xyz"),
+            r"^out\.xyz: expected a name",
+        ),
         "codec": (
             lambda j: replace(j, options=OutputOptions(codec="libx24")),
             "did you mean 'libx264'",

@@ -123,7 +123,10 @@ Change = Callable[[Job], Job]
         (lambda j: replace(j, compare=j.output), "is the input or the output"),
         (lambda j: replace(j, compare=j.inputs[0]), "is the input or the output"),
         (lambda j: replace(j, compare=j.output.parent / "no" / "s.mp4"), "folder that exists"),
-        (lambda j: replace(j, compare=j.output.with_name("side.xyz")), ".xyz"),
+        (
+            lambda j: replace(j, compare=j.output.with_name("side.xyz")),
+            r"^--compare: side\.xyz: expected",
+        ),
         (lambda j: replace(j, compare=j.output.with_name("there.mp4")), "--overwrite"),
     ],
 )
