@@ -1,85 +1,283 @@
-"""What `restore inspect --suggest` is worth: its pipeline against Lanczos on clips of known truth.
+"""What `restore inspect --suggest` is worth: its pipeline, and fixed ones, against Lanczos on films of known truth.
 
-    python benchmarks/suggest.py DATA/video [--frames 8] [--recipes clean vcd ...] [--clips foreman ...]
+    python benchmarks/suggest.py DATA/video [--frames 4] [--kinds clean vcd ...] [--clips foreman ...] \
+        [--work FOLDER] [--write docs/suggest.md]
 
-Each clip's luma is halved and encoded by each recipe ('clean': lossless), inspected, and run through what is suggested;
-Y-PSNR over the better of our Lanczos and FFmpeg's, beside what the fixed pipeline bw_film_x2 gains.
+Each clip's luma is halved (bicubic, anti-aliased), spoilt in each way (suggest_cases.py), inspected, and run through what is
+suggested and through the same few pipelines whatever the film. Score: Y-PSNR of the middle of the first frames, 8 px border
+left out, over the better of our Lanczos and FFmpeg's, both after the deinterlacing that restore does unasked. With --work, files and
+scores are kept there and not made again; delete the folder after a change to a stage.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import shlex
 import statistics
+import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
+from rich.console import Console
+from suggest_cases import CLEAN, ELSEWHERE, FIELDS, KINDS, NEARLY, Case, cases
 
-from restore.evaluate.recipes import CODEC_RECIPES, RECIPES, through_codecs
-from restore.evaluate.score import best_lanczos, from_file
-from restore.evaluate.sets import read_clip
-from restore.evaluate.subjects import luma_of, restored
+from restore.evaluate.recipes import CODEC_RECIPES, RECIPES
+from restore.evaluate.score import best_lanczos
+from restore.evaluate.subjects import Input, luma_of, restored, upscaler
 from restore.inspect.inspection import inspect_source
-from restore.inspect.suggest import suggest, to_toml
+from restore.inspect.suggest import Suggestion, suggest, to_toml
+from restore.io.decode import decode
+from restore.io.join import open_source
+from restore.io.probe import InputOptions
 from restore.metrics.fidelity import psnr
-from restore.pipeline import find_pipeline, read_pipeline
-from restore.train.codecs import Codes, Step, encode
-from restore.train.degrade import downscale
+from restore.pipeline import PipelineSpec, StageSpec, find_pipeline, read_pipeline
+from restore.video import FrameBatch
 
 CPU = torch.device("cpu")
-CLEAN = "clean"
+SUGGESTED, LANCZOS, AS_IT_IS = "suggested", "lanczos_x2", "not deinterlaced"
+FIXED = ("bw_film_x2", "bw_film_x2_fast", LANCZOS, "clean_x2")
+AHEAD = 2
+"""Frames after the last one scored that a chain may look at."""
+WINDOW = 240, 192
+"""Width and height of what is restored and scored: the middle of the file's picture, which is encoded and inspected whole."""
 
 
-def lossless(truth: Codes, folder: Path) -> Path:
-    """The clip at half its size, without a lossy codec."""
-    small = [downscale(frame.astype(np.float32), 2, "bicubic") for frame in truth]
-    path = folder / "clean.mkv"
-    encode(np.clip(np.rint(np.stack(small)), 0, 255).astype(np.uint8), Step("ffv1", {}), path)
-    return path
+@dataclass
+class Row:
+    """All scores of one case, in dB over Lanczos."""
+
+    clip: str
+    kind: str
+    lanczos: float
+    chain: str
+    """What was suggested, in short."""
+    gains: dict[str, float] = field(default_factory=dict)
+
+
+def fixed(name: str) -> PipelineSpec:
+    """A pipeline by name, or the network of that name and colour kept: what is suggested for clean film."""
+    if name != "clean_x2":
+        return read_pipeline(find_pipeline(name))
+    spec = upscaler(name, 2)
+    colour = StageSpec("preserve_color", {}, "preserve_color")
+    return replace(spec, stages=(*spec.stages, colour))
+
+
+def window(case: Case) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) to be cut from the file's picture, whole macroblocks."""
+    height, width = (n // 2 for n in case.truth.shape[1:])
+    across, down = (max(0, n - w) // 32 * 16 for n, w in zip((width, height), WINDOW, strict=True))
+    return across, down, across, down
+
+
+def truth(case: Case, frames: Sequence[int]) -> torch.Tensor:
+    """(T, 1, H, W) of what is scored."""
+    left, top, right, bottom = (2 * n for n in window(case))
+    height, width = case.truth.shape[1:]
+    return torch.from_numpy(case.truth[frames, top : height - bottom, left : width - right])[
+        :, None
+    ]
+
+
+def read(case: Case, options: InputOptions, frames: int) -> tuple[Input, list[int]]:
+    """(the first frames as `restore run` decodes them, which frames of the truth they are)."""
+    if options.crop != "off":
+        raise SystemExit(
+            f"{case.file}: crop {options.crop} was suggested for a picture without a border"
+        )
+    cut = ":".join(map(str, window(case)))
+    source = open_source([case.file], options.model_copy(update={"crop": cut}))
+    film = source.video.layout.scan.telecine == "decimate"
+
+    def batches(quantisers: bool) -> Iterator[FrameBatch]:
+        return islice(decode(source, batch=1, quantisers=quantisers), frames)
+
+    count = sum(1 for _ in batches(False))
+    return Input(source.video.format, batches), [case.truth_of(n, film) for n in range(count)]
+
+
+class Scores:
+    """Y-PSNR of pipelines on cases, made once."""
+
+    def __init__(self, folder: Path, frames: int) -> None:
+        self.folder, self.frames = folder, frames
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def of(self, case: Case, spec: PipelineSpec) -> float:
+        weights = [path.read_bytes() for s in spec.stages for path in s.build().assets()]
+        known = {**spec.document(), "output": None}
+        return self._once(case, known, weights, lambda: self._score(case, spec))
+
+    def lanczos(self, case: Case) -> float:
+        """The better of two Lanczos, in dB."""
+
+        def score() -> float:
+            given, shown = read(case, InputOptions(), self.frames)
+            clean = truth(case, shown)
+            return psnr(best_lanczos(luma_of(given), given.format, 2, clean), clean)
+
+        return self._once(case, {"best": "lanczos"}, [], score)
+
+    def _score(self, case: Case, spec: PipelineSpec) -> float:
+        given, shown = read(case, spec.input, self.frames + AHEAD)
+        made = restored(given, spec, CPU, 1)[: self.frames]
+        return psnr(made, truth(case, shown[: self.frames]))
+
+    def _once(
+        self, case: Case, known: object, weights: Sequence[bytes], score: Callable[[], float]
+    ) -> float:
+        key = hashlib.sha256(json.dumps([case.hash(), known, self.frames, WINDOW]).encode())
+        for data in weights:
+            key.update(data)
+        path = self.folder / key.hexdigest()
+        if not path.exists():
+            path.write_text(repr(score()))
+        return float(path.read_text())
+
+
+def in_short(made: Suggestion) -> str:
+    """`bwdif; deblock, align, film_x2, preserve_color`."""
+    values = [str(s.value) for s in made.input if s.key in ("deinterlace",)]
+    values += ["inverse telecine" for s in made.input if s.key == "telecine"]
+    names = []
+    for stage in made.stages:
+        model = [str(s.value) for s in stage.settings if s.key == "model"]
+        names.append(model[0] if model else stage.kind)
+    return "; ".join([*values, ", ".join(names)])
+
+
+def run(case: Case, scores: Scores, folder: Path) -> Row:
+    made = suggest(inspect_source([case.file]))
+    path = folder / "suggested.toml"
+    path.write_text(to_toml(made, case.file.name), "utf-8")
+    base = scores.lanczos(case)
+    row = Row(case.clip, case.kind, base, in_short(made))
+    row.gains[SUGGESTED] = scores.of(case, read_pipeline(path)) - base
+    for name in FIXED:
+        row.gains[name] = scores.of(case, fixed(name)) - base
+    if case.kind in FIELDS:
+        blind = read_pipeline(
+            find_pipeline("bw_film_x2_fast"), ["input.deinterlace=off", "input.telecine=off"]
+        )
+        row.gains[AS_IT_IS] = scores.of(case, blind) - base
+    return row
+
+
+def mean(rows: Sequence[Row], arm: str) -> float:
+    return statistics.mean(r.gains[arm] for r in rows)
+
+
+def titled(kind: str) -> str:
+    return RECIPES[kind].title if kind in RECIPES else kind
+
+
+def by_kind(rows: Sequence[Row], kinds: Sequence[str]) -> list[str]:
+    """A table: mean and worst clip of each arm."""
+    arms = (SUGGESTED, *FIXED)
+    lines = ["| input | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
+    for kind in kinds:
+        mine = [r for r in rows if r.kind == kind]
+        cells = []
+        for arm in arms:
+            worst = min(mine, key=lambda r: r.gains[arm])
+            cells.append(f"{mean(mine, arm):+.2f} ({worst.gains[arm]:+.2f} {worst.clip[:12]})")
+        lines.append(f"| {titled(kind)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def conclusion(rows: Sequence[Row]) -> list[str]:
+    coded = [r for r in rows if r.kind in CODEC_RECIPES]
+    kept = [r for r in rows if r.kind in (CLEAN, NEARLY)]
+    mixed = [r for r in rows if r.kind not in ELSEWHERE]
+    woven = [r for r in rows if r.kind in FIELDS]
+    lines = []
+    for what, mine in (("codec recipes", coded), ("clean and nearly clean", kept)):
+        if mine:
+            worst = min(mine, key=lambda r: r.gains[SUGGESTED])
+            above = sum(r.gains[SUGGESTED] > 0 for r in mine)
+            lines.append(
+                f"- {what}: {mean(mine, SUGGESTED):+.2f} dB over Lanczos on average, above it in {above} of {len(mine)}; "
+                f"worst {worst.gains[SUGGESTED]:+.2f} dB, {worst.clip}, {titled(worst.kind)}."
+            )
+    if mixed:
+        order = sorted((SUGGESTED, *FIXED), key=lambda arm: -mean(mixed, arm))
+        said = ", ".join(f"`{arm}` {mean(mixed, arm):+.3f}" for arm in order)
+        lines.append(
+            f"- the mixed set, {len(mixed)} files of {len({r.kind for r in mixed})} kinds: {said} dB."
+        )
+    if woven:
+        known = mean(woven, SUGGESTED), mean(woven, AS_IT_IS)
+        lines.append(
+            f"- interlaced and telecined: {known[0]:+.2f} dB; `bw_film_x2_fast` without deinterlacing {known[1]:+.2f} dB."
+        )
+    return lines
+
+
+def page(rows: Sequence[Row], command: str) -> str:
+    kinds = [k for k in KINDS if any(r.kind == k for r in rows)]
+    own, other = [k for k in kinds if k not in ELSEWHERE], [k for k in kinds if k in ELSEWHERE]
+    lines = ["# What a suggestion is worth", "", f"Made by `{command}`.", ""]
+    lines += (__doc__ or "").split("\n\n")[2].splitlines()
+    lines += [
+        "",
+        *conclusion(rows),
+        "",
+        "Mean gain in dB; in brackets the worst clip.",
+        "",
+        *by_kind(rows, own),
+    ]
+    if other:
+        lines += ["", "Codecs of which no recipe and no model knows:", "", *by_kind(rows, other)]
+    arms = (SUGGESTED, *FIXED, AS_IT_IS)
+    lines += ["", "| clip | input | Lanczos dB | " + " | ".join(arms) + " | suggested |"]
+    lines += ["|---" * (len(arms) + 4) + "|"]
+    for r in rows:
+        gains = [f"{r.gains[a]:+.2f}" if a in r.gains else "" for a in arms]
+        lines.append(
+            f"| {r.clip} | {titled(r.kind)} | {r.lanczos:.2f} | {' | '.join(gains)} | {r.chain} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("video", type=Path, help="folder of clean clips")
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--clips", nargs="*", default=["vid4_", "svt_", "foreman"])
-    parser.add_argument("--recipes", nargs="*", default=[CLEAN, "near_clean", *CODEC_RECIPES])
-    parser.add_argument("--fixed", default="bw_film_x2", help="pipeline to compare with")
+    parser.add_argument("--frames", type=int, default=4, help="scored of each file")
+    parser.add_argument("--length", type=int, default=21, help="frames of each file")
+    parser.add_argument("--clips", nargs="*", default=[""], help="only names that begin so")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--work", type=Path, help="keeps files and scores")
+    parser.add_argument("--write", type=Path, help="Markdown file")
     options = parser.parse_args()
-    fixed = read_pipeline(find_pipeline(options.fixed))
-    gains: dict[str, list[float]] = {"suggested": [], options.fixed: []}
-    for path in sorted(options.video.iterdir()):
-        if not path.name.startswith(tuple(options.clips)):
-            continue
-        truth = read_clip(path, options.frames, 32).codes
-        clean = torch.from_numpy(truth)[:, None]
-        for recipe in options.recipes:
-            with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
-                if recipe == CLEAN:
-                    file = lossless(truth, folder)
-                else:
-                    file, _ = through_codecs(truth, RECIPES[recipe], 2, folder)
-                made = suggest(inspect_source([file]))
-                pipeline = folder / "made.toml"
-                pipeline.write_text(to_toml(made, file.name), "utf-8")
-                given = from_file(file)
-                base = psnr(best_lanczos(luma_of(given), given.format, 2, clean), clean)
-                row = []
-                for chain, spec in (("suggested", read_pipeline(pipeline)), (options.fixed, fixed)):
-                    row.append(psnr(restored(given, spec, CPU, 1), clean) - base)
-                    gains[chain].append(row[-1])
-            models = [s.value for stage in made.stages for s in stage.settings if s.key == "model"]
-            kinds = " ".join(stage.kind for stage in made.stages)
-            print(
-                f"{path.stem:32s} {recipe:11s} {base:6.2f} dB, suggested {row[0]:+.3f}, fixed {row[1]:+.3f}: "
-                f"{kinds} {' '.join(models)}",
-                flush=True,
-            )
-    for chain, values in gains.items():
-        if values:
-            print(f"{chain}: mean {statistics.mean(values):+.3f} dB, worst {min(values):+.3f} dB")
+    console, rows = Console(soft_wrap=True), list[Row]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = options.work or Path(name)
+        scores = Scores(folder / "scores", options.frames)
+        paths = [
+            p for p in sorted(options.video.iterdir()) if p.name.startswith(tuple(options.clips))
+        ]
+        for path in paths:
+            for case in cases(path, options.kinds, options.length, folder / "files"):
+                row = run(case, scores, folder)
+                rows.append(row)
+                gains = "  ".join(f"{arm} {gain:+.2f}" for arm, gain in row.gains.items())
+                console.print(
+                    f"{row.clip[:12]:12s} {row.kind:10s} {row.lanczos:6.2f}  {gains}  {row.chain}",
+                    markup=False,
+                )
+    if rows:
+        console.print("\n".join(conclusion(rows)), markup=False)
+    if options.write:
+        command = "python benchmarks/suggest.py DATA/video" + "".join(
+            f" {shlex.quote(a)}" for a in sys.argv[2:]
+        )
+        options.write.write_text(page(rows, command), "utf-8")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def settings(made: Suggestion, kind: str) -> dict[str, object]:
 def test_a_coarse_codec_is_answered(coarse: Inspection) -> None:
     made = suggest(coarse)
     assert [s.kind for s in made.stages] == ["deblock", "align", "upscale", "preserve_color"]
-    assert settings(made, "upscale")["model"] == "film_x2_fast"
+    assert settings(made, "upscale")["model"] == "film_x2"
 
 
 def test_a_clean_input_gets_no_deblocking(clean: Inspection) -> None:
