@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from restore.errors import TrainError
 from restore.nets.files import ModelCard, save_model
 from restore.train.batches import patches
+from restore.train.drawn import NAME as DRAWN
 from restore.train.files import writing
 from restore.train.losses import Objective, objective
 from restore.train.maps import add_maps
@@ -189,6 +190,8 @@ def step(
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     group.average(state.net)
+    if state.symmetry is not None:
+        state.symmetry.average_gradients()
     nn.utils.clip_grad_norm_(state.net.parameters(), optim.clip)
     state.optimiser.step()
     if state.adversary is not None and losses.adversarial(done):
@@ -268,14 +271,12 @@ def _card(job: Run, shown: Look) -> ModelCard:
 
 def _data_line(recipe: Recipe, pairs: Shards) -> str:
     names = {sample["sequence"]["source"] for part in pairs.samples for sample in part}
-    stills = (
-        sum(name.startswith(tuple(recipe.data.images)) for name in names)
-        if recipe.data.images
-        else 0
-    )
+    drawn = DRAWN in names
+    names.discard(DRAWN)
+    stills = sum(name.startswith(tuple(recipe.data.images)) for name in names)
     return (
-        f"{len(pairs)} samples from {len(names)} sources ({stills} animated stills, {len(names) - stills} clips), "
-        + _damage_line(recipe.degrade)
+        f"{len(pairs)} samples from {len(names)} sources ({stills} animated stills, {len(names) - stills} clips)"
+        f"{' and drawn stills' if drawn else ''}, {_damage_line(recipe.degrade)}"
     )
 
 

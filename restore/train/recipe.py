@@ -58,6 +58,8 @@ class Data(Options):
     """Share of still sequences with a second still moving in front."""
     steady_share: Share = 0.25
     """Share of still sequences that stand still or pan by whole pixels, so that no interpolation softens the truth."""
+    drawn_share: Share = 0.0
+    """Share of still sequences whose still is drawn, not photographed: shapes, lines, titles (restore/train/drawn.py)."""
     frames: Annotated[int, Field(ge=5, le=200)] = 24
     """Frames per encoded sequence."""
     size: Annotated[int, Field(ge=64, le=1024)] = 352
@@ -183,6 +185,9 @@ class Network(Options):
     """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain only."""
     branches: bool = True
     """Train `plain` kernels as sums of branches; false: as they ship, which suits muon better."""
+    symmetric: bool = False
+    """Tie the weights of `plain` without branches so that a turned or mirrored picture gives the same result, turned or
+    mirrored (restore/train/symmetry.py): further in short trainings. channels in multiples of 8."""
     init: str | None = None
     """Weights to start from: a model's name or a path; None: from scratch. Of a plain network also smaller ones (fewer
     channels, blocks, conditions): they are grown to the shape asked for and compute at first what they did."""

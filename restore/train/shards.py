@@ -80,7 +80,7 @@ def make_shards(
     """Makes val-000 and the training shards that are not in `out` yet. With `minutes`, stops handing out work after
     that time (at least the validation shard and one training shard are made). The content of a shard depends on
     the recipe and its number alone, not on workers or interruptions."""
-    _check_same_recipe(recipe, out)
+    check_same_recipe(recipe, out)
     train, validation = find_sources(recipe.data, data)
     started = time.monotonic()
     names = ["val-000", *(f"train-{k:03d}" for k in range(recipe.data.shards))]
@@ -156,7 +156,8 @@ def _collect(pending: set[Future[str]], progress: Callable[[str], None]) -> set[
     return others
 
 
-def _check_same_recipe(recipe: Recipe, out: Path) -> None:
+def check_same_recipe(recipe: Recipe, out: Path) -> None:
+    """TrainError where `out` holds shards that another recipe makes."""
     for path in sorted(out.glob("*.json"))[:1]:
         if json.loads(path.read_text("utf-8"))["recipe"] != _fingerprint(recipe):
             raise TrainError(
@@ -171,8 +172,9 @@ def _fingerprint(recipe: Recipe) -> str:
         if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in steps):
             for key in [k for k in tables["degrade"] if k.startswith(steps)]:
                 del tables["degrade"][key]
-    if recipe.data.steady_share == Data.model_fields["steady_share"].default:
-        del tables["data"]["steady_share"]
+    for key in ("steady_share", "drawn_share"):
+        if getattr(recipe.data, key) == Data.model_fields[key].default:
+            del tables["data"][key]
     if recipe.network.plane == "RGB":
         tables["network"]["plane"] = "RGB"
     text = json.dumps(tables, sort_keys=True)

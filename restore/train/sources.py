@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from restore.errors import TrainError
 from restore.train.codecs import Codes, read_clip
+from restore.train.drawn import NAME as DRAWN
+from restore.train.drawn import draw_still
 from restore.train.files import writing
 from restore.train.recipe import Data
 
@@ -111,8 +113,7 @@ class Library:
         self, stills: list[Source], rng: np.random.Generator
     ) -> tuple[Frames, dict[str, Any]]:
         """A still under a moving camera; sometimes with an oval cut from a second still in front."""
-        source = stills[rng.integers(len(stills))]
-        still = _read_still(source, self.colour)
+        still, name = self._still(stills, rng)
         room = self.scale * self.data.crop + 96
         least = min(1.0, room / min(still.shape[:2]))
         # Half of them whole, so that texture keeps the sharpness it has; half smaller, as a wider shot.
@@ -121,7 +122,7 @@ class Library:
         still = _shrink(still, shrink)
         height, width = self._size((still.shape[0] - 32, still.shape[1] - 32))
         frames = self._camera(still, (height, width), rng, speed=3.0)
-        record = {"source": source.name, "shrink": round(shrink, 3)}
+        record = {"source": name, "shrink": round(shrink, 3)}
         if rng.random() < self.data.layer_share:
             front = stills[rng.integers(len(stills))]
             layer = self._camera(_read_still(front, self.colour), (height, width), rng, speed=2.0)
@@ -130,6 +131,17 @@ class Library:
             frames = frames * (1 - alpha) + layer * alpha
             record["layer"] = front.name
         return np.clip(frames, 0, 255, dtype=np.float32), record
+
+    def _still(
+        self, stills: list[Source], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], str]:
+        """A picture and its name. Where nothing is to be drawn this takes nothing else from `rng` either, so that recipes
+        from before there were drawn stills keep their pairs."""
+        if self.data.drawn_share and rng.random() < self.data.drawn_share:
+            still = draw_still(rng)
+            return (np.repeat(still[..., None], 3, 2) if self.colour else still), DRAWN
+        source = stills[rng.integers(len(stills))]
+        return _read_still(source, self.colour), source.name
 
     def _camera(
         self,

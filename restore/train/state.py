@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from restore.errors import TrainError
+from restore.nets.plain import PlainSR
 from restore.train.adversary import Adversary
 from restore.train.files import write_whole
 from restore.train.networks import build
 from restore.train.optimiser import make
-from restore.train.recipe import Recipe
+from restore.train.recipe import Network, Recipe
+from restore.train.symmetry import TOLERANCE, Symmetry
 from restore.train.validation import Scores
 
 
@@ -42,6 +44,8 @@ class State:
     loss_sum: Tensor
     """Of the iterations since the last look; 0-dim float64."""
     adversary: Adversary | None = None
+    symmetry: Symmetry | None = None
+    """The ties of `net`'s weights; None: they are free."""
     iteration: int = 0
     seconds: float = 0.0
     """Spent in steps so far, over all runs."""
@@ -64,6 +68,7 @@ def start(recipe: Recipe, device: torch.device) -> State:
     """Fresh weights (or the recipe's `init`), an EMA equal to them, and an optimiser."""
     torch.manual_seed(recipe.optim.seed)
     net = build(recipe.network).to(device)
+    symmetry = _tie(net, recipe.network) if recipe.network.symmetric else None
     average = build(recipe.network, init=False).to(device)
     average.load_state_dict(net.state_dict())
     average.requires_grad_(requires_grad=False)
@@ -72,7 +77,24 @@ def start(recipe: Recipe, device: torch.device) -> State:
     if loss is not None and "adversarial" in loss.terms():
         adversary = Adversary(loss.discriminator_channels, loss.discriminator_rate, device)
     total = torch.zeros((), dtype=torch.float64, device=device)
-    return State(net, average, optimiser, total, adversary)
+    return State(net, average, optimiser, total, adversary, symmetry)
+
+
+def _tie(net: nn.Module, shape: Network) -> Symmetry:
+    """The ties of a fresh network, which gets them, or of one that has them. TrainError if it has others."""
+    if not isinstance(net, PlainSR):
+        raise TrainError(
+            '[network]: symmetric: expected architecture = "plain" with branches = false'
+        )
+    symmetry = Symmetry(net)
+    if shape.init is None:
+        symmetry.impose()
+    elif (loose := symmetry.loose()) > TOLERANCE:
+        raise TrainError(
+            f"[network]: init: {shape.init} is not symmetric (its weights are off by {loose:.1g} of their size); leave "
+            "symmetric or init out"
+        )
+    return symmetry
 
 
 def check_finite(path: Path, state: State, loss: float = 0.0) -> None:
@@ -145,4 +167,7 @@ def _shape(recipe: Recipe) -> dict[str, Any]:
     )
     if recipe.network.plane == "RGB":
         shape["plane"] = "RGB"
-    return shape if recipe.network.branches else shape | {"branches": False}
+    for key, default in (("branches", True), ("symmetric", False)):
+        if (value := getattr(recipe.network, key)) != default:
+            shape[key] = value
+    return shape

@@ -19,7 +19,7 @@ from restore.errors import TrainError
 from restore.train import shards
 from restore.train.codecs import decode
 from restore.train.recipe import read_recipe
-from restore.train.shards import LATER_STEPS, _check_same_recipe, make_shards, read_shards
+from restore.train.shards import LATER_STEPS, check_same_recipe, make_shards, read_shards
 from restore.train.sources import Library, find_sources
 
 
@@ -49,11 +49,11 @@ def test_shards_of_older_versions_stay_valid(text: str, fingerprint: str, tmp_pa
     path.write_text(text)
     recipe = read_recipe(path)
     (tmp_path / "val-000.json").write_text(json.dumps({"recipe": fingerprint}))
-    _check_same_recipe(recipe, tmp_path)
+    check_same_recipe(recipe, tmp_path)
     for step in itertools.chain(*LATER_STEPS):
         degrade = recipe.degrade.model_copy(update={f"{step}_share": 0.5})
         with pytest.raises(TrainError, match=r"holds shards of another \[data\] or \[degrade\]"):
-            _check_same_recipe(recipe.model_copy(update={"degrade": degrade}), tmp_path)
+            check_same_recipe(recipe.model_copy(update={"degrade": degrade}), tmp_path)
 
 
 def test_sources_are_split_by_name(made: Path) -> None:
