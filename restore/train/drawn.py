@@ -94,7 +94,7 @@ def _surface(shape: tuple[int, ...], level: float, rng: np.random.Generator) -> 
     y, x = (axis.astype(np.float32) for axis in np.ogrid[:height, :width])
     kind, turn = rng.random(), rng.uniform(0, 2 * np.pi)
     along = np.float32(np.cos(turn)) * x + np.float32(np.sin(turn)) * y
-    found: Canvas = np.full(shape, level, np.float32)
+    found: NDArray[np.floating] = np.full(shape, level, np.float32)
     if kind < 0.35:
         found = found + np.float32(rng.normal(0, 0.3) / max(shape)) * (along - along.mean())
     elif kind < 0.5:
