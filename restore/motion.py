@@ -303,6 +303,11 @@ def compare(target: Tensor, warped: Tensor, h: Tensor | float) -> Difference:
     return Difference(error, gaussian_blur(difference, WIDE).square_().mul_(scale))
 
 
+def trust(doubt: Tensor) -> Tensor:
+    """0 to 1, of the shape of `doubt`: what `doubt`, in samples, leaves of the confidence in motion."""
+    return torch.exp(-((doubt / LOST) ** 2))
+
+
 def confidence(found: Difference, doubt: Tensor | float = 0.0, share: float = 1.0) -> Tensor:
     """0 to 1, (N, 1, H, W): exp of minus the difference, its lean and the `doubt`, in samples, that the motion is true;
     a `share` of the tolerance is granted (its square)."""

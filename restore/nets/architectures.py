@@ -17,13 +17,22 @@ from restore.errors import ModelError
 from restore.nets.edsr import EDSR
 from restore.nets.enhancenet import EnhanceNet
 from restore.nets.plain import PlainSR, RepPlainSR
+from restore.nets.recurrent import RecurrentSR
 from restore.nets.srcnn import SRCNN
 from restore.nets.srgan import SRResNet
 from restore.nets.transform import TransformNet
 from restore.nets.vdsr import VDSR
 
 ArchitectureName = Literal[
-    "plain", "srcnn_915", "srcnn_955", "vdsr", "edsr", "srresnet", "enhancenet", "transform"
+    "plain",
+    "recurrent",
+    "srcnn_915",
+    "srcnn_955",
+    "vdsr",
+    "edsr",
+    "srresnet",
+    "enhancenet",
+    "transform",
 ]
 PlaneName = Literal["Y", "RGB"]
 ConditionName = Literal["quantiser", "picture_type"]
@@ -63,6 +72,8 @@ class Architecture:
     """False: only the published number."""
     conditions: bool = False
     """Whether it takes more input planes (see nets.condition)."""
+    recurrent: bool = False
+    """Whether a frame needs what the one before it left (see nets.recurrent, nets.sequence)."""
     make_trainable: Callable[[Shape], nn.Module] | None = None
     """A training form that `deployed` folds; None: `make`'s."""
 
@@ -108,7 +119,7 @@ def enlarge(
     picture: Tensor,
     condition: Tensor | None = None,
 ) -> Tensor:
-    """The result of a network: `picture` (T, 1, h, w) nominal luma or (T, 3, h, w) R, G, B 0..1 ->
+    """The result of a network without memory: `picture` (T, 1, h, w) nominal luma or (T, 3, h, w) R, G, B 0..1 ->
     (T, 1 or 3, scale*h, scale*w) of the same kind, in its dtype. `run` is the network or an engine; gradients pass.
     `condition` (T, k, h, w): see nets.condition; None: all unknown.
     """
@@ -138,6 +149,10 @@ ARCHITECTURES: dict[ArchitectureName, Architecture] = {
         make_trainable=lambda s: RepPlainSR(
             s.channels, s.blocks, s.scale, s.planes + s.conditions, s.planes
         ),
+    ),
+    "recurrent": Architecture(
+        lambda s: RecurrentSR(s.channels, s.blocks, s.scale, s.conditions),
+        32, 8, "low", True, "lanczos3", "nominal", colours=("Y",), conditions=True, recurrent=True,
     ),
     "srcnn_915": Architecture(
         lambda s: SRCNN(1, s.channels, s.planes), 64, 1, "enlarged", False, any_blocks=False

@@ -24,6 +24,7 @@ from restore.nets.ladder import Ladder, Note
 from restore.nets.memo import recall, remember
 from restore.nets.openvino_engine import OpenVinoEngine, capabilities
 from restore.nets.plain import PlainSR
+from restore.nets.recurrent import RecurrentSR
 
 AUTO = "auto"
 
@@ -103,7 +104,7 @@ def candidates(network: Network, device: torch.device) -> list[BackEnd]:
             *(_torch(p, compiled=True) for p in halves),
         ]
     found = []
-    if isinstance(network.net, PlainSR) and find_spec("openvino") is not None:
+    if isinstance(network.net, PlainSR | RecurrentSR) and find_spec("openvino") is not None:
         able = capabilities()
         if "BF16" in able and network.residual:
             found.append(_openvino("bf16"))
@@ -221,7 +222,8 @@ def trial(
     begun. A CPU runs one frame per thread at a time."""
     began = clock()
     picture = trial_picture(network, device, size)
-    picture = picture.expand(threads if device.type == "cpu" else 4, -1, -1, -1)
+    together = threads if device.type == "cpu" else 4
+    picture = picture.expand(1 if network.sequential else together, -1, -1, -1)
     times: dict[str, float] = {}
     with torch.inference_mode():
         wanted = TorchEngine(network, device, threads)(picture)

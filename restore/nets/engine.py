@@ -40,6 +40,8 @@ class Network:
     """Whether that is what it returns; a whole picture has no room for the 8 bits of bf16."""
     planes: int = 1
     """That go in."""
+    sequential: bool = False
+    """Whether a frame waits for the one before it, so that no two are run at a time."""
 
     @property
     def reach(self) -> int:

@@ -1,9 +1,9 @@
-"""A larger plain network that computes what a smaller one does, to go on training from (Net2Net, Chen et al. 2016).
+"""A larger network that computes what a smaller plain one does, to go on training from (Net2Net, Chen et al. 2016).
 
 Wider: a channel becomes several equal ones, whose outgoing weights add up to the one's. They are not shared out evenly
 but with a random difference that adds up to nothing, so that the copies learn different things and yet, together,
 compute at first what the one did. Deeper: layers that pass on what they get; as they follow a ReLU, their own changes
-nothing. More conditions: planes whose weights are zero.
+nothing. More conditions, or a memory: planes whose weights are zero.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from torch import Tensor, nn
 from restore.errors import ModelError
 from restore.nets.architectures import ConditionName
 from restore.nets.plain import PlainSR
+from restore.nets.recurrent import RecurrentSR
 
 UNEVENNESS = 0.5
 """Standard deviation of the random part of a copied channel's outgoing weights, relative to that of its layer."""
+
+CARRIED = 10.0
+"""Memory starts with planes that carry the residual, times this: of the size that other planes are of."""
 
 
 @torch.no_grad()
@@ -64,6 +68,28 @@ def grow(
     _redraw(big.tail.weight, copied)
     _set_bias(big.tail, small.tail, torch.arange(small.scale**2))
     return big
+
+
+@torch.no_grad()
+def with_memory(plain: PlainSR) -> RecurrentSR:
+    """The recurrent network that computes at first what `plain` does: what it knows of the past weighs nothing. It carries
+    the residual's phases, as far as there is room, and random mixtures of the last layer. Draws from torch's generator."""
+    net = RecurrentSR(plain.channels, plain.blocks, plain.scale, plain.in_planes - 1)
+    net.head.weight.zero_()
+    net.head.weight[:, : plain.in_planes] = plain.head.weight
+    _set_bias(net.head, plain.head, torch.arange(plain.channels))
+    for target, layer in zip(net.layers(), plain.layers(), strict=True):
+        target.load_state_dict(layer.state_dict())
+    phases = plain.scale**2
+    carried = CARRIED * plain.tail.weight
+    memory = torch.randn_like(net.tail.weight[phases:]) * carried.std()
+    memory[:phases] = carried[: len(memory)]
+    net.tail.weight.copy_(torch.cat([plain.tail.weight, memory]))
+    if net.tail.bias is None or plain.tail.bias is None:
+        raise TypeError("this network's convolutions have biases")
+    net.tail.bias.zero_()
+    net.tail.bias[:phases] = plain.tail.bias
+    return net
 
 
 def _shared_out(weight: Tensor, copied: Tensor) -> Tensor:

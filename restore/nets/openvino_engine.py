@@ -1,7 +1,8 @@
-"""OpenVINO as a back end of plain networks on a CPU.
+"""OpenVINO as a back end of plain networks, recurrent ones among them, on a CPU.
 
 Each frame is one job for one thread and several jobs are in flight: measured on two cores without AMX, that is faster
-than two threads on one frame and does not stall when decoder and encoder take a core.
+than two threads on one frame and does not stall when decoder and encoder take a core. Where a frame waits for the one
+before it, all threads work on one.
 """
 
 from __future__ import annotations
@@ -13,21 +14,28 @@ from torch import Tensor, nn
 
 from restore.nets.engine import Network, Precision
 from restore.nets.plain import MEAN, PlainSR
+from restore.nets.recurrent import RecurrentSR
 
 
 class OpenVinoEngine:
     """OpenVINO on the CPU in `precision`: of the network's arithmetic, inputs and outputs are float32. Compiled once
-    per frame size. TypeError for any network but PlainSR."""
+    per frame size. TypeError for any network but PlainSR and RecurrentSR."""
 
     def __init__(self, network: Network, threads: int, precision: Precision = "fp32") -> None:
         import openvino
 
-        if not isinstance(network.net, PlainSR):
+        if not isinstance(network.net, PlainSR | RecurrentSR):
             raise TypeError(f"expected a plain network, got {type(network.net).__name__}")
         self._core = openvino.Core()
-        self._threads = threads
+        self._threads, self._jobs = threads, 1 if network.sequential else threads
         net = network.net
-        self._scale, self._planes, self._colours = net.scale, net.in_planes, net.colours
+        self._planes = net.in_planes
+        if isinstance(
+            net, RecurrentSR
+        ):  # what it returns is taken apart outside (nets.recurrent.taken)
+            self._scale, self._made = 1, net.out_planes
+        else:
+            self._scale, self._made = net.scale, net.colours
         self._hint = "bf16" if precision == "bf16" else "f32"
         self._model = _graph(net)
         self._queues: dict[tuple[int, int], Any] = {}
@@ -39,12 +47,12 @@ class OpenVinoEngine:
             self._model.reshape([1, self._planes, height, width])
             settings = {
                 "INFERENCE_PRECISION_HINT": self._hint,
-                "NUM_STREAMS": str(self._threads),
+                "NUM_STREAMS": str(self._jobs),
                 "INFERENCE_NUM_THREADS": str(self._threads),
                 "ENABLE_CPU_PINNING": False,
             }
             compiled = self._core.compile_model(self._model, "CPU", settings)
-            queue = openvino.AsyncInferQueue(compiled, self._threads)
+            queue = openvino.AsyncInferQueue(compiled, self._jobs)
             queue.set_callback(_keep)
             self._queues[height, width] = queue
         return self._queues[height, width]
@@ -54,7 +62,7 @@ class OpenVinoEngine:
         queue = self._queue(height, width)
         missing = given.new_zeros(count, self._planes - planes, height, width)
         frames = torch.cat([given, missing], 1).float().contiguous().numpy()
-        result = torch.empty(count, self._colours, height * self._scale, width * self._scale)
+        result = torch.empty(count, self._made, height * self._scale, width * self._scale)
         for number in range(count):
             queue.start_async({0: frames[number : number + 1]}, result[number].numpy())
         queue.wait_all()
@@ -68,7 +76,7 @@ def capabilities() -> frozenset[str]:
     return frozenset(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _graph(net: PlainSR) -> Any:
+def _graph(net: PlainSR | RecurrentSR) -> Any:
     """`net` as an OpenVINO model, operator by operator: the general converter reports its use over the
     network."""
     import openvino
@@ -83,12 +91,15 @@ def _graph(net: PlainSR) -> Any:
         return ops.add(done, constant(bias.view(1, -1, 1, 1)))
 
     luma = ops.parameter([1, net.in_planes, -1, -1], dtype=openvino.Type.f32)
-    mean = [[[MEAN]]] * net.colours + [[[0.0]]] * (net.in_planes - net.colours)
+    colours = net.colours if isinstance(net, PlainSR) else 1
+    mean = [[[MEAN]]] * colours + [[[0.0]]] * (net.in_planes - colours)
     x = ops.subtract(luma, ops.constant([mean], dtype=openvino.Type.f32))
     for conv in (net.head, *net.layers()):
         x = ops.relu(convolve(x, conv))
-    residual = ops.depth_to_space(convolve(x, net.tail), "depth_first", net.scale)
-    return openvino.Model([residual], [luma], "PlainSR")
+    out = convolve(x, net.tail)
+    if isinstance(net, PlainSR):
+        out = ops.depth_to_space(out, "depth_first", net.scale)
+    return openvino.Model([out], [luma], type(net).__name__)
 
 
 def _keep(request: Any, place: Any) -> None:

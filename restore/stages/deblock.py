@@ -12,6 +12,7 @@ from torch import Tensor
 from restore.deblocking import deblock
 from restore.errors import ModelError
 from restore.grid import guess_step
+from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
 from restore.nets.files import model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
@@ -50,6 +51,11 @@ class Deblock(Stage):
                 raise ModelError(
                     f"model: expected a network of scale 1, got {self.model!r}, which enlarges {card.scale} times; "
                     "that is for the stage upscale"
+                )
+            if ARCHITECTURES[card.architecture].recurrent:
+                raise ModelError(
+                    f"model: expected a network of single frames, got {self.model!r}, which remembers; that is for the "
+                    "stage upscale, at a factor of 1"
                 )
             check_colours(self.model, card, source)
         return source

@@ -8,11 +8,14 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from restore.errors import ModelError
+from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
 from restore.nets.files import ModelCard, model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
+from restore.nets.recurrent import RUN_IN
+from restore.nets.sequence import LumaSequence
 from restore.planes import chroma_shift, resample
-from restore.stage import Stage
+from restore.stage import Stage, Window
 from restore.video import FrameBatch, Planes, VideoFormat
 
 
@@ -22,11 +25,23 @@ class Upscale(Stage):
     factor: int = Field(2, ge=1, le=4)
     """Times as wide and as high; a network must have been made for it."""
 
-    _network: LumaNetwork | None = PrivateAttr(None)
+    _network: LumaNetwork | LumaSequence | None = PrivateAttr(None)
 
     @property
     def reads_quantisers(self) -> bool:
         return self.model != "lanczos" and "quantiser" in self._read_card().condition
+
+    @property
+    def window(self) -> Window:
+        return Window(1) if self._remembers else Window()
+
+    @property
+    def run_in(self) -> int:
+        return RUN_IN if self._remembers else 0
+
+    def reset(self) -> None:
+        if isinstance(self._network, LumaSequence):
+            self._network.reset()
 
     def output_format(self, source: VideoFormat) -> VideoFormat:
         if self.model != "lanczos":
@@ -46,11 +61,13 @@ class Upscale(Stage):
 
     def load(self, source: VideoFormat, backends: BackEnds) -> None:
         if self.model != "lanczos":
-            self._network = LumaNetwork(self.model, source, backends)
+            kind = LumaSequence if self._remembers else LumaNetwork
+            self._network = kind(self.model, source, backends)
 
     def process(self, clip: FrameBatch) -> Planes:
         shapes = self.output_format(clip.format).plane_shapes()
         luma = self._network(clip) if self._network else resample(clip.planes[0], shapes[0])
+        clip = clip[self.window.past :]
         return (
             luma,
             *(
@@ -58,6 +75,11 @@ class Upscale(Stage):
                 for p, s in zip(clip.planes[1:], shapes[1:], strict=True)
             ),
         )
+
+    @property
+    def _remembers(self) -> bool:
+        """Whether the network is a recurrent one."""
+        return self.model != "lanczos" and ARCHITECTURES[self._read_card().architecture].recurrent
 
     def _read_card(self) -> ModelCard:
         return self._network.card if self._network else card_of(self.model)

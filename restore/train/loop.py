@@ -29,6 +29,7 @@ from restore.train.networks import predict, ship
 from restore.train.processes import ALONE, Processes, choose_device, processes
 from restore.train.recipe import Degrade, Optim, Recipe, read_recipe
 from restore.train.report import write_report
+from restore.train.sequences import frame_weights, sequence_patches
 from restore.train.shards import Shards, make_shards, read_shards
 from restore.train.state import (
     Look,
@@ -126,7 +127,8 @@ def run(state: State, job: Run) -> None:
             done = group.agree(done)
         if done >= 1:
             break
-        low, high = patches(
+        draw = sequence_patches if shape.recurrent else patches
+        low, high = draw(
             job.pairs, optim, state.iteration, shape.scale, device, group, shape.condition
         )
         loss, db = step(state, low, high, job.recipe, job.objective, done, group)
@@ -176,8 +178,9 @@ def step(
     done: float,
     group: Processes = ALONE,
 ) -> tuple[Tensor, float]:
-    """One update at schedule position `done` (0..1) from (B, 1 + k, p, p) and (B, 1, s*p, s*p), as `patches` gives them:
-    the loss (a tensor, so that nothing waits for the device) and the patches' gain over the base in dB (0 on a GPU)."""
+    """One update at schedule position `done` (0..1) from (B, 1 + k, p, p) and (B, 1, s*p, s*p), as `patches` gives them, or
+    sequences: the loss (a tensor, so that nothing waits for the device) and the patches' gain over the base in dB (0 on
+    a GPU)."""
     optim, scale = recipe.optim, recipe.network.scale
     for setting in state.optimiser.param_groups:
         setting["lr"] = learning_rate(optim, state.iteration, done)
@@ -186,7 +189,17 @@ def step(
     truth = (high - base)[..., inner, inner]
     target = high[..., inner, inner]
     error = residual[..., inner, inner] - truth
-    loss = losses(error, target, done, state.adversary)
+    if recipe.network.recurrent:
+        weights = frame_weights(error.shape[1])
+        each = [
+            weight * losses(error[:, t], target[:, t], done, state.adversary)
+            for t, weight in enumerate(weights)
+        ]
+        loss = torch.stack(each).mean()
+        # What else learns from this step sees pictures.
+        error, target = error.flatten(0, 1), target.flatten(0, 1)
+    else:
+        loss = losses(error, target, done, state.adversary)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     group.average(state.net)

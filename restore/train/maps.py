@@ -48,19 +48,23 @@ class Maps:
     """(N, C) uint8."""
 
     def planes(
-        self, names: Sequence[ConditionName], index: int, window: tuple[slice, slice]
+        self,
+        names: Sequence[ConditionName],
+        index: int,
+        window: tuple[slice, slice],
+        frame: int | None = None,
     ) -> Tensor:
-        """(len(names), h, w) float32: the planes of nets.condition for the middle frame of sample `index`, where
-        `window` (rows, columns), in samples of the crop, lies."""
-        middle = self.steps.shape[1] // 2
+        """(len(names), h, w) float32: the planes of nets.condition for one frame of sample `index` (None: the middle
+        one), where `window` (rows, columns), in samples of the crop, lies."""
+        frame = self.steps.shape[1] // 2 if frame is None else frame
         rows, columns = (torch.arange(s.start, s.stop) // CELL for s in window)
         found = torch.zeros(len(names), len(rows), len(columns))
         for plane, name in enumerate(names):
             if name == "quantiser":
-                steps = self.steps[index, middle][rows[:, None], columns].float()
+                steps = self.steps[index, frame][rows[:, None], columns].float()
                 found[plane] = steps_to_plane(steps)
             else:
-                found[plane] = PICTURE_TYPES.get(TYPES[int(self.types[index, middle])], 0.0)
+                found[plane] = PICTURE_TYPES.get(TYPES[int(self.types[index, frame])], 0.0)
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -9,10 +10,12 @@ from torch import Tensor, nn
 
 from restore import planes
 from restore.errors import ModelError, TrainError
+from restore.motion import warp, warp_reference
 from restore.nets import architectures
 from restore.nets.files import load_model
-from restore.nets.grow import grow
+from restore.nets.grow import grow, with_memory
 from restore.nets.plain import PlainSR, RepPlainSR
+from restore.nets.recurrent import Memory, Passage, RecurrentSR, given, taken
 from restore.train.recipe import Network
 
 
@@ -37,25 +40,28 @@ def _start_from(net: nn.Module, shape: Network, init: str) -> None:
         start, card = load_model(init)
     except ModelError as error:
         raise TrainError(f"[network]: init: {error}") from None
-    keys = ("architecture", "scale")
-    fits = [getattr(shape, key) for key in keys] == [getattr(card, key) for key in keys]
-    is_plain = isinstance(net, RepPlainSR) and isinstance(start, PlainSR)
-    if not is_plain:
-        fits = fits and (shape.channels, shape.blocks) == (card.channels, card.blocks)
+    grows = isinstance(net, RepPlainSR | RecurrentSR) and isinstance(start, PlainSR)
+    fits = shape.scale == card.scale and (grows or shape.architecture == card.architecture)
+    if not grows:
+        keys = ("channels", "blocks", "condition")
+        fits = fits and all(getattr(shape, key) == getattr(card, key) for key in keys)
     if not fits or card.plane != "Y" or shape.plane != "Y":
-        most = "at most " if is_plain else ""
+        most = "at most " if grows else ""
         raise TrainError(
             f"[network]: init: expected {shape.architecture} {most}{shape.channels} x {shape.blocks}, x{shape.scale}, "
             f"luma, got {card.name}: {card.architecture} {card.channels} x {card.blocks}, x{card.scale}, {card.plane}"
         )
-    if not (isinstance(net, RepPlainSR) and isinstance(start, PlainSR)):
+    if not isinstance(start, PlainSR) or not isinstance(net, RepPlainSR | RecurrentSR):
         net.load_state_dict(start.state_dict())
         return
     try:
         grown = grow(start, shape.channels, shape.blocks, card.condition, shape.condition)
     except ModelError as error:
         raise TrainError(f"[network]: init: {card.name}: {error}") from None
-    net.unfold(grown)
+    if isinstance(net, RepPlainSR):
+        net.unfold(grown)
+    else:
+        net.load_state_dict(with_memory(grown).state_dict())
 
 
 def ship(net: nn.Module) -> nn.Module:
@@ -68,7 +74,8 @@ def predict(
 ) -> tuple[Tensor, Tensor]:
     """(base, residual), both (B, 1, scale*h, scale*w) float32: the input resampled by Lanczos (at scale 1 the input
     itself), and what is to be added to it to have the network's result. `low` (B, 1 + k, h, w): nominal luma, then the
-    planes of the k conditions of the recipe's `shape`; `net`, of that shape, runs in `dtype`. 3 in place of 1: R, G, B."""
+    planes of the k conditions of the recipe's `shape`; `net`, of that shape, runs in `dtype`. 3 in place of 1: R, G, B.
+    Of a recurrent network both are (B, T, 1, scale*h, scale*w), and `low` is as train.sequences has it."""
 
     def run(fed: Tensor) -> Tensor:
         # Blocked or not, oneDNN and cuDNN want the channels together: 1.1x in float32, 5x in bf16.
@@ -77,9 +84,37 @@ def predict(
             out: Tensor = net(image)
         return out.float()
 
-    picture = base = low[:, : 3 if shape.plane == "RGB" else 1]
-    if shape.scale > 1:
-        base = planes.resample(picture, (shape.scale * low.shape[-2], shape.scale * low.shape[-1]))
+    if low.ndim == 5:
+        bases = [_base(frame[:, :1], shape) for frame in low.unbind(1)]
+        return torch.stack(bases, 1), unrolled(run, low, shape)
+    picture = low[:, : 3 if shape.plane == "RGB" else 1]
+    base = _base(picture, shape)
     if shape.architecture == "plain":
         return base, run(low)  # the residual itself: added and taken away again it would be rounded
     return base, architectures.enlarge(run, shape.architecture, shape.scale, picture) - base
+
+
+def unrolled(run: Callable[[Tensor], Tensor], low: Tensor, shape: Network) -> Tensor:
+    """(B, T, 1, scale*h, scale*w): the residuals of T frames, one after the other. Gradients pass through the memory, and
+    through its warp, from the last frame to the first; `low` is as train.sequences has it."""
+    known = 1 + len(shape.condition)
+    before: Memory | None = None
+    residuals = []
+    for frame in low.unbind(1):
+        luma, condition = frame[:, :1], frame[:, 1:known]
+        passage = Passage(frame[:, known : known + 2], frame[:, known + 2 :])
+        out = run(given(luma, condition, before, passage, warp, _differentiable))
+        residual, before = taken(out, luma, shape.scale)
+        residuals.append(residual)
+    return torch.stack(residuals, 1)
+
+
+def _differentiable(planes: Tensor, flow: Tensor) -> Tensor:
+    return warp_reference(planes, flow, "bilinear")
+
+
+def _base(picture: Tensor, shape: Network) -> Tensor:
+    if shape.scale == 1:
+        return picture
+    height, width = picture.shape[-2:]
+    return planes.resample(picture, (shape.scale * height, shape.scale * width))

@@ -68,8 +68,10 @@ class Data(Options):
     """Side of the square kept from a frame, low-resolution pixels; a multiple of 16."""
     keep: Annotated[int, Field(ge=1, le=32)] = 4
     """Samples kept per sequence; each is `context` low-resolution frames and the truth of the middle one."""
-    context: Literal[1, 3, 5, 7] = 5
+    context: Literal[1, 3, 5, 7, 9, 11, 13, 15] = 5
     """Consecutive low-resolution frames per sample."""
+    truth: Literal["middle", "all"] = "middle"
+    """Frames of a sample whose truth is kept. all: with the motion between them, for recurrent networks."""
     shard_sequences: Annotated[int, Field(ge=1, le=1024)] = 48
     """Sequences per training shard file."""
     shards: Annotated[int, Field(ge=1, le=4096)] = 40
@@ -84,6 +86,8 @@ class Data(Options):
             raise ValueError("at least one folder in clips or images")
         if self.size % 16 or self.crop % 16 or self.crop > self.size:
             raise ValueError("multiples of 16 in size and crop, with crop <= size")
+        if self.truth == "all" and not 3 <= self.context <= self.frames:
+            raise ValueError("a context from 3 to the number of frames where truth is all")
         return self
 
 
@@ -182,7 +186,8 @@ class Network(Options):
     plane: PlaneName = "Y"
     """RGB: three planes in and out, for comparison with luma; learns from stills alone (restore/train/colour.py)."""
     condition: list[ConditionName] = []
-    """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain only."""
+    """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain and
+    recurrent only."""
     branches: bool = True
     """Train `plain` kernels as sums of branches; false: as they ship, which suits muon better."""
     symmetric: bool = False
@@ -190,9 +195,15 @@ class Network(Options):
     mirrored (restore/train/symmetry.py): further in short trainings. channels in multiples of 8."""
     init: str | None = None
     """Weights to start from: a model's name or a path; None: from scratch. Of a plain network also smaller ones (fewer
-    channels, blocks, conditions): they are grown to the shape asked for and compute at first what they did."""
+    channels, blocks, conditions): they are grown to the shape asked for and compute at first what they did. A recurrent
+    network may start from a plain one, too."""
     weak_at: str = ""
     """For the card: what it is bad at."""
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it learns from sequences (train.sequences) and not from single frames."""
+        return self.architecture == "recurrent"
 
     @property
     def base(self) -> str:
@@ -286,6 +297,11 @@ def read_recipe(path: Path) -> Recipe:
         )
     if (network := parts.get("network")) and network.plane == "RGB":
         problems += [f"{path}: [network]: plane: {p}" for p in _beyond_colour(parts)]
+    if network and data and network.recurrent != (data.truth == "all"):
+        wanted = "all" if network.recurrent else "middle"
+        problems.append(
+            f'{path}: [data]: truth: expected "{wanted}" for architecture {network.architecture}, got "{data.truth}"'
+        )
     if problems:
         raise TrainError("\n".join(problems))
     return Recipe(**parts)

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restore import planes
-from restore.train.batches import with_colours
 from restore.train.colour import luma_of
 from restore.train.files import write_whole
 from restore.train.networks import predict
 from restore.train.recipe import Network, Recipe
 from restore.train.shards import Shards
 from restore.train.state import Look
-from restore.train.validation import middle, psnr
+from restore.train.validation import examined, frames_of, psnr
 
 TRIPLETS = 6
 """Samples shown, from as many categories as there are."""
@@ -142,10 +141,10 @@ def triplets(net: nn.Module, held: Shards, shape: Network) -> list[str]:
     figures = []
     for shard, index in chosen(held):
         sequence = held.samples[shard][index]["sequence"]
-        low = middle(held, shard, index, shape.condition).to(device)
-        truth = with_colours(held.hr[shard][index][None])
-        base, residual = predict(net, shape, low, torch.float32)
-        up, out = base.cpu(), (base + residual).cpu()
+        low, truths = examined(held, shard, index, shape)
+        base, residual = predict(net, shape, low.to(device), torch.float32)
+        up, out = (frames_of(picture)[-1:].cpu() for picture in (base, base + residual))
+        truth = truths[-1:]
         caption = (
             f"{sequence['category']}, {sequence['source']}: {shape.base} {psnr(up, truth):.2f} dB, "
             f"network {psnr(out, truth):.2f} dB"

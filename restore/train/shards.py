@@ -4,6 +4,7 @@ A shard is one safetensors file, uint8 throughout (N samples, C context frames, 
   lr      (N, C, h, w)      decoded luma codes, C consecutive frames (edge frames repeated at the ends)
   hr      (N, s*h, s*w)     clean luma codes of the middle frame
                             (of R, G, B: lr (N, C, 3, h, w), hr (N, 3, s*h, s*w); see train.colour)
+                            (where truth = "all": hr (N, C, s*h, s*w), with flow and trust; see train.passage)
   stream  (bytes)           the encoded files of all sequences, one after another
 and beside it <name>.json: {"recipe": hash, "samples": [...], "sequences": [...]}, where a sample names its
 sequence, middle frame and position, and a sequence its source, plan, encoder arguments, real bits per pixel, input
@@ -40,6 +41,7 @@ from restore.train.colour import to_420
 from restore.train.degrade import Pair, degrade
 from restore.train.files import WriteError, write_whole, writing
 from restore.train.maps import Maps, make_maps, read_maps
+from restore.train.passage import Passages, find_passages, read_passages
 from restore.train.plan import Category, draw, validated
 from restore.train.recipe import Data, Recipe
 from restore.train.sources import Library, Source, find_sources
@@ -63,6 +65,8 @@ class Shards:
     """Per shard, per sample: its record, with its sequence's record under 'sequence'."""
     maps: list[Maps] = field(default_factory=list)
     """Per shard; [] unless asked for."""
+    passages: list[Passages] = field(default_factory=list)
+    """Motion between the frames of each sample, per shard; [] unless all frames have their truth."""
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.lr)
@@ -128,6 +132,8 @@ def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
             tensors = load_file(path.with_suffix(".safetensors"))
             shards.lr.append(tensors["lr"])
             shards.hr.append(tensors["hr"])
+            if "flow" in tensors:
+                shards.passages.append(read_passages(tensors))
             sequences = record["sequences"]
             shards.samples.append(
                 [
@@ -172,7 +178,7 @@ def _fingerprint(recipe: Recipe) -> str:
         if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in steps):
             for key in [k for k in tables["degrade"] if k.startswith(steps)]:
                 del tables["degrade"][key]
-    for key in ("steady_share", "drawn_share"):
+    for key in ("steady_share", "drawn_share", "truth"):
         if getattr(recipe.data, key) == Data.model_fields[key].default:
             del tables["data"][key]
     if recipe.network.plane == "RGB":
@@ -193,6 +199,7 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
     categories = validated(recipe.degrade)
     lr: list[Codes] = []
     hr: list[Codes] = []
+    passages: list[dict[str, NDArray[Any]]] = []
     samples: list[dict[str, Any]] = []
     sequences: list[dict[str, Any]] = []
     streams: list[bytes] = []
@@ -215,15 +222,20 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
         start = sum(map(len, streams))
         sequences.append(record | pair.record | {"stream": [start, len(pair.stream)]})
         streams.append(pair.stream)
-        for sample in _choose(pair, data.keep, data.crop, rng):
-            low, high = _cut(pair, sample, data.crop, data.context, recipe.network.scale)
+        chosen = _choose(pair, data, rng)
+        for sample in chosen:
+            low, high = _cut(pair, sample, data, recipe.network.scale)
             lr.append(low)
             hr.append(high)
             samples.append(sample | {"sequence": len(sequences) - 1})
+        if data.truth == "all":
+            passages += find_passages(pair.decoded, chosen, data.crop, data.context)
     tensors: dict[str, NDArray[Any]] = {
         "lr": np.stack(lr), "hr": np.stack(hr),
         "stream": np.frombuffer(b"".join(streams), np.uint8),
     }  # fmt: skip
+    if passages:
+        tensors |= {key: np.stack([p[key] for p in passages]) for key in passages[0]}
     path = out / f"{name}.safetensors"
     write_whole(path, save(tensors))
     index = {
@@ -235,12 +247,15 @@ def _make_shard(job: tuple[Recipe, str, list[Source], Path]) -> str:
     return f"{name}: {len(samples)} samples of {len(sequences)} sequences, {len(failed)} failed"
 
 
-def _choose(pair: Pair, keep: int, crop: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Frames and positions, on the macroblock grid; of two draws the more textured one mostly wins."""
+def _choose(pair: Pair, data: Data, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Middle frames and positions, on the macroblock grid; of two draws the more textured one mostly wins."""
     luma = pair.decoded if pair.decoded.ndim == 3 else to_420(pair.decoded)[0]
     count, height, width = luma.shape
+    crop = data.crop
+    # A frame that is repeated at an end has no motion and no truth of its own.
+    edge = data.context // 2 if data.truth == "all" else 0
     chosen = []
-    for t in rng.permutation(count)[: min(keep, count)]:
+    for t in edge + rng.permutation(count - 2 * edge)[: min(data.keep, count)]:
         places = [
             (
                 int(rng.integers((height - crop) // 16 + 1)) * 16,
@@ -254,13 +269,13 @@ def _choose(pair: Pair, keep: int, crop: int, rng: np.random.Generator) -> list[
     return chosen
 
 
-def _cut(
-    pair: Pair, sample: dict[str, Any], crop: int, context: int, scale: int
-) -> tuple[Codes, Codes]:
+def _cut(pair: Pair, sample: dict[str, Any], data: Data, scale: int) -> tuple[Codes, Codes]:
     t, y, x = sample["frame"], sample["y"], sample["x"]
-    window = np.clip(np.arange(t - context // 2, t + context // 2 + 1), 0, len(pair.decoded) - 1)
+    crop, reach = data.crop, data.context // 2
+    window = np.clip(np.arange(t - reach, t + reach + 1), 0, len(pair.decoded) - 1)
     low = pair.decoded[window, y : y + crop, x : x + crop]
-    high = pair.truth[t, scale * y : scale * (y + crop), scale * x : scale * (x + crop)]
+    shown = window if data.truth == "all" else t
+    high = pair.truth[shown, scale * y : scale * (y + crop), scale * x : scale * (x + crop)]
     if low.ndim == 4:
         return np.ascontiguousarray(low.transpose(0, 3, 1, 2)), np.ascontiguousarray(
             high.transpose(2, 0, 1)

@@ -17,9 +17,12 @@ from restore.train.colour import luma_of
 from restore.train.networks import predict
 from restore.train.plan import CATEGORIES
 from restore.train.recipe import Network
+from restore.train.sequences import sequence
 from restore.train.shards import Shards
 
 VALIDATION_SAMPLES = 300
+VALIDATION_SEQUENCES = 120
+"""Each of which is several frames."""
 BORDER = 8
 """High-resolution pixels left out of every score."""
 
@@ -33,7 +36,8 @@ class Scores:
 
     gains: dict[str, float]
     """Gain over Lanczos (at scale 1 over the input) in dB of Y-PSNR (8-bit limited-range codes): the mean per category,
-    the mean of those, and the worst single sample. Samples that are right as they came are in `kept` only."""
+    the mean of those, and the worst single sample. Samples that are right as they came are in `kept` only. Of a recurrent
+    network: of the last frame of each sample; 'first frame' is the mean of those that nothing comes before."""
     psnr: float
     """Mean Y-PSNR of the samples that gains are taken of, dB."""
     lanczos: float
@@ -58,8 +62,10 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
     net = net.to(device)
     gains: dict[str, list[float]] = {category: [] for category in CATEGORIES}
     blind: dict[str, list[float]] = {category: [] for category in CATEGORIES}
+    first: dict[str, list[float]] = {category: [] for category in CATEGORIES}
     reached, bases, kept = [], [], list[float]()
-    stride = max(1, len(held) // VALIDATION_SAMPLES)
+    most = VALIDATION_SEQUENCES if shape.recurrent else VALIDATION_SAMPLES
+    stride = max(1, len(held) // most)
     number = 0
     for shard, samples in enumerate(held.samples):
         for index, sample in enumerate(samples):
@@ -67,29 +73,48 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
             if number % stride:
                 continue
             category = sample["sequence"]["category"]
-            low = middle(held, shard, index, shape.condition).to(device)
+            low, truths = (part.to(device) for part in examined(held, shard, index, shape))
             base, residual = predict(net, shape, low, torch.float32)
-            truth = with_colours(held.hr[shard][index][None]).to(device)
-            result = psnr(base + residual, truth)
-            before = psnr(base, truth)
+            pictures, result = frames_of(base), frames_of(base + residual)
+            after, before = psnr(result[-1:], truths[-1:]), psnr(pictures[-1:], truths[-1:])
             if before == PERFECT:
-                kept.append(result)
+                kept.append(after)
                 continue
             bases.append(before)
-            reached.append(result)
-            gains[category].append(reached[-1] - bases[-1])
+            reached.append(after)
+            gains[category].append(after - before)
+            if shape.recurrent:
+                first[category].append(
+                    psnr(result[:1], truths[:1]) - psnr(pictures[:1], truths[:1])
+                )
             if shape.condition:
-                low[:, -len(shape.condition) :] = 0
+                known = slice(1, 1 + len(shape.condition))
+                low[..., known, :, :] = 0
                 base, residual = predict(net, shape, low, torch.float32)
-                blind[category].append(psnr(base + residual, truth) - bases[-1])
+                blind[category].append(psnr(frames_of(base + residual)[-1:], truths[-1:]) - before)
     found = {f"held-out {k}": round(float(np.mean(v)), 3) for k, v in gains.items() if v}
     found["held-out mean"] = round(float(np.mean(list(found.values()))), 3)
-    if shape.condition:
-        means = [float(np.mean(v)) for v in blind.values() if v]
-        found["held-out blind"] = round(float(np.mean(means)), 3)
+    for name, others in (("blind", blind), ("first frame", first)):
+        means = [float(np.mean(v)) for v in others.values() if v]
+        if means:
+            found[f"held-out {name}"] = round(float(np.mean(means)), 3)
     found["held-out worst sample"] = round(min(min(v) for v in gains.values() if v), 3)
     untouched = float(np.mean(kept)) if kept else None
     return Scores(found, float(np.mean(reached)), float(np.mean(bases)), untouched)
+
+
+def examined(pairs: Shards, shard: int, index: int, shape: Network) -> tuple[Tensor, Tensor]:
+    """What `predict` takes of one sample, a batch of one, and the truth of its frames: uint8 codes, (T, 1, s*h, s*w), of
+    R, G, B (1, 3, s*h, s*w)."""
+    truth = pairs.hr[shard][index]
+    if shape.recurrent:
+        return sequence(pairs, shard, index, shape.condition)[None], truth[:, None]
+    return middle(pairs, shard, index, shape.condition), with_colours(truth[None])
+
+
+def frames_of(pictures: Tensor) -> Tensor:
+    """What `predict` returned for a batch of one -> (T, 1 or 3, s*h, s*w)."""
+    return pictures[0] if pictures.ndim == 5 else pictures
 
 
 def middle(
