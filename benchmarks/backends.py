@@ -26,7 +26,7 @@ import torch
 from restore.nets.architectures import build, enlarge
 from restore.nets.backends import BackEnd, candidates, processor
 from restore.nets.engine import DTYPES, Network, Precision, native_bf16
-from restore.nets.files import load_model, model_names
+from restore.nets.files import as_network, load_model, model_names
 
 SIZES = "352x288,720x576,1920x1080"
 
@@ -124,7 +124,7 @@ def networks(names: list[str]) -> list[Network]:
             found.append(Network(net, f"plain {name}", name))
         else:
             loaded, card = load_model(name)
-            found.append(Network(loaded, card.name, card.sha256))
+            found.append(as_network(loaded, card))
     return found
 
 

@@ -18,8 +18,7 @@ import torch
 from restore.errors import RestoreError
 from restore.io.ffmpeg import capabilities, ffmpeg_binary
 from restore.nets.backends import BackEnds
-from restore.nets.engine import Network
-from restore.nets.files import load_model, model_names
+from restore.nets.files import as_network, load_model, model_names
 from restore.nets.memo import default_memo
 from restore.resources import models_dir, pipelines_dir
 
@@ -152,7 +151,7 @@ def _networks() -> Finding:
     except (RestoreError, IndexError):
         return Finding("networks", "ok", "none to try: see models")
     backends = BackEnds(device, _processors(), memo=default_memo())
-    backends.engine(Network(net, card.name, card.sha256), 288, 352)
+    backends.engine(as_network(net, card), 288, 352)
     ((subject, choice),) = backends.choices.items()
     return Finding("networks", "ok", f"{subject} on {device.type}: {choice}")
 

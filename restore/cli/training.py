@@ -113,6 +113,12 @@ def evaluate(
     ] = None,
     device: DeviceOpt = "auto",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What runs networks, such as openvino-int8; auto: what is usually best and rounds little."
+        ),
+    ] = "auto",
     report: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every score.")
     ] = None,
@@ -125,7 +131,9 @@ def evaluate(
     if report is not None:
         tables.check_target(report, overwrite)
     recipes, measures = _names(recipe), _names(measure)
-    job = Job(subjects, sets, recipes, measures, frames, pristine, backbone, device, threads)
+    job = Job(
+        subjects, sets, recipes, measures, frames, pristine, backbone, device, threads, backend
+    )
     with err.status("reading") as status:
 
         def show(line: str) -> None:

@@ -33,6 +33,7 @@ from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
 from restore.metrics.fidelity import BORDER, psnr
 from restore.metrics.niqe import CleanModel, fit
+from restore.nets.backends import AUTO
 from restore.nets.squeezenet import load_squeezenet
 from restore.train.codecs import through_jpeg
 from restore.video import FrameBatch, FrameInfo, VideoFormat
@@ -58,6 +59,8 @@ class Job:
     """SqueezeNet 1.1 weights, for the squeeze distance."""
     device: str = "auto"
     threads: int = 1
+    backend: str = AUTO
+    """Of networks, by name; 'auto': the first that is here, which rounds little."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
     chosen = [pick_recipes(job.recipes, s.still, scale) for s in sets]
     device = find_device(job.device)
     scores: list[Score] = []
-    notes: list[str] = []
+    notes = [] if job.backend == AUTO else [f"networks ran by {job.backend}"]
     for test_set, recipes in zip(sets, chosen, strict=True):
         for file in test_set.files:
             truth = _truth(test_set, file, job.frames, scale, notes)
@@ -119,7 +122,7 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
                 progress(f"{test_set.name} {file.stem}: {RECIPES[recipe].title}")
                 with tempfile.TemporaryDirectory() as folder:
                     case = _degrade(truth, test_set.still, recipe, scale, Path(folder))
-                    for method, found in _methods(case.given, clean, subjects, device, job.threads):
+                    for method, found in _methods(case.given, clean, subjects, device, job):
                         where = f"{test_set.name} {file.name}, {recipe}, {method}"
                         _check(found, clean, where, notes)
                         sight = Sight(found, clean, border, scale, truth.full_range)
@@ -225,7 +228,7 @@ def _in_memory(frames: NDArray[np.float64], depth: int, full_range: bool) -> Inp
 
 
 def _methods(
-    given: Input, clean: Tensor, subjects: Sequence[Subject], device: torch.device, threads: int
+    given: Input, clean: Tensor, subjects: Sequence[Subject], device: torch.device, job: Job
 ) -> Iterator[tuple[str, Tensor]]:
     """(method, (T, 1, H, W) 8-bit codes), the resamplers first."""
     scale, fmt, low = subjects[0].scale, given.format, luma_of(given)
@@ -236,7 +239,8 @@ def _methods(
         yield "lanczos", best_lanczos(low, fmt, scale, clean)
     for subject in subjects:
         if subject.name != "lanczos":
-            yield subject.name, _eight_bits(restored(given, subject.spec, device, threads), fmt)
+            done = restored(given, subject.spec, device, job.threads, job.backend)
+            yield subject.name, _eight_bits(done, fmt)
 
 
 def best_lanczos(low: Tensor, fmt: VideoFormat, scale: int, clean: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from restore.index import Index, Segment, build_index
 from restore.io.encode import OutputOptions
 from restore.io.probe import InputOptions
 from restore.motion import MotionOptions
-from restore.nets.backends import BackEnds
+from restore.nets.backends import AUTO, BackEnds
 from restore.nets.files import model_names, model_path, read_card
 from restore.pipeline import PipelineSpec, StageSpec, find_pipeline, read_pipeline
 from restore.planes import resample, to_codes, to_nominal
@@ -81,9 +81,12 @@ def upscaler(model: str, scale: int) -> PipelineSpec:
     return PipelineSpec(model, (stage,), *tables)
 
 
-def restored(given: Input, spec: PipelineSpec, device: torch.device, threads: int) -> Tensor:
+def restored(
+    given: Input, spec: PipelineSpec, device: torch.device, threads: int, backend: str = AUTO
+) -> Tensor:
     """(T, 1, H, W) luma codes of the input's depth after the chain, as `restore run` would hand them to a lossless
-    encoder: facts measured by the index, scenes cut, no dither."""
+    encoder: facts measured by the index, scenes cut, no dither. Networks run by `backend`; 'auto' measures nothing, so
+    that scores do not depend on how busy the machine is."""
     spec = replace(spec, output=spec.output.model_copy(update={"dither": False}))
     index = Index(given.format.time_base)
     batches = given.batches(False)
@@ -93,7 +96,7 @@ def restored(given: Input, spec: PipelineSpec, device: torch.device, threads: in
         last = spec.formats(given.format)[-1]
     except PipelineFileError as error:
         raise EvaluateError(str(error)) from error
-    worker = Worker(spec, given.format, last, BackEnds(device, threads))
+    worker = Worker(spec, given.format, last, BackEnds(device, threads, asked=backend))
     return torch.cat([b.planes[0].cpu() for s in segments for b in _inside(worker, feed, s)])
 
 

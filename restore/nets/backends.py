@@ -20,6 +20,7 @@ from torch import Tensor
 
 from restore.errors import DeviceError
 from restore.nets.engine import Engine, GraphEngine, Network, Precision, TorchEngine, native_bf16
+from restore.nets.int8 import WORST_LOSS, loss
 from restore.nets.ladder import Ladder, Note
 from restore.nets.memo import recall, remember
 from restore.nets.openvino_engine import OpenVinoEngine, capabilities
@@ -28,9 +29,10 @@ from restore.nets.recurrent import RecurrentSR
 
 AUTO = "auto"
 
-LIMIT_CODES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "bf16": 0.25}
+LIMIT_CODES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "bf16": 0.25, "int8": 0.5}
 """Root mean square of the difference from float32 on the trial picture, in 8-bit codes, that a back end may have:
-about what the precision costs. One that has more is broken here, and not used."""
+about what the precision costs. One that has more is broken here, and not used. int8 is looked at more closely: what it
+costs depends on the network (nets.int8.loss)."""
 
 WORTH = 1.15
 """A back end must be this many times as fast as one before it on the list: what is measured on a busy machine swings,
@@ -77,11 +79,11 @@ def _torch(precision: Precision, compiled: bool = False) -> BackEnd:
     return BackEnd(name, precision, build, compiled)
 
 
-def _openvino(precision: Precision) -> BackEnd:
+def _openvino(precision: Precision, memo: Path | None) -> BackEnd:
     return BackEnd(
         f"openvino-{precision}",
         precision,
-        lambda network, _, threads: OpenVinoEngine(network, threads, precision),
+        lambda network, _, threads: OpenVinoEngine(network, threads, precision, memo),
     )
 
 
@@ -93,8 +95,9 @@ def _graph(precision: Precision) -> BackEnd:
     )
 
 
-def candidates(network: Network, device: torch.device) -> list[BackEnd]:
-    """What can run `network` on `device` here, the usual best first."""
+def candidates(network: Network, device: torch.device, memo: Path | None = None) -> list[BackEnd]:
+    """What can run `network` on `device` here, the usual best first; int8 is never the first, for it costs a little of
+    the result. `memo`: where ranges of int8 are kept."""
     if device.type == "cuda":
         halves: tuple[Precision, ...] = ("fp16", "bf16") if network.residual else ("fp16",)
         return [
@@ -107,8 +110,10 @@ def candidates(network: Network, device: torch.device) -> list[BackEnd]:
     if isinstance(network.net, PlainSR | RecurrentSR) and find_spec("openvino") is not None:
         able = capabilities()
         if "BF16" in able and network.residual:
-            found.append(_openvino("bf16"))
-        found.append(_openvino("fp32"))
+            found.append(_openvino("bf16", memo))
+        found.append(_openvino("fp32", memo))
+        if "INT8" in able and network.residual and isinstance(network.net, PlainSR):
+            found.append(_openvino("int8", memo))
     precision: Precision = "bf16" if native_bf16() and network.residual else "fp32"
     if precision == "bf16":
         found.append(_torch("bf16"))
@@ -139,7 +144,7 @@ class BackEnds:
     def engine(self, network: Network, height: int, width: int) -> Engine:
         """For inputs of about this size; any other works. DeviceError if what was asked for is not here."""
         subject = f"{network.name} {width}x{height}"
-        able = {b.name: b for b in candidates(network, self.device)}
+        able = {b.name: b for b in candidates(network, self.device, self._memo)}
         choice = self._choose(subject, network, height, width, able)
         self.choices[subject] = choice
         engine = able[choice.name].build(network, self.device, self.threads)
@@ -251,6 +256,8 @@ def _timed(
         engine = back_end.build(network, device, threads)
         error = (engine(picture) - wanted).square().mean().sqrt() * 255
         if not float(error) <= LIMIT_CODES[back_end.precision]:
+            return None
+        if back_end.precision == "int8" and loss(network, engine) > WORST_LOSS:
             return None
         best = float("inf")
         for _ in range(3):

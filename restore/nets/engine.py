@@ -18,13 +18,14 @@ from torch import Tensor, nn
 Engine = Callable[[Tensor], Tensor]
 """A network's input (T, planes, h, w) float -> its output, float32 on the same device (see nets.architectures)."""
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
 }
+"""Of PyTorch; whole numbers are not for it (see nets.int8)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Network:
     """That go in."""
     sequential: bool = False
     """Whether a frame waits for the one before it, so that no two are run at a time."""
+    gain: float = 2.0
+    """dB of Y-PSNR over the resampler that it has at best: the better a network, the less it may be rounded."""
 
     @property
     def reach(self) -> int:

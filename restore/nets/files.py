@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +20,14 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from restore.errors import ModelError
-from restore.nets.architectures import ArchitectureName, ConditionName, PlaneName, build
+from restore.nets.architectures import (
+    ARCHITECTURES,
+    ArchitectureName,
+    ConditionName,
+    PlaneName,
+    build,
+)
+from restore.nets.engine import Network
 from restore.options import Options, check, hint
 from restore.resources import models_dir
 
@@ -98,6 +106,15 @@ def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelCard]:
     net.load_state_dict(tensors, strict=False)  # all that decides the result is there: see above
     net.eval().requires_grad_(requires_grad=False)
     return net, card
+
+
+def as_network(net: nn.Module, card: ModelCard) -> Network:
+    """What `load_model` gives, for a back end."""
+    planes = (3 if card.plane == "RGB" else 1) + len(card.condition)
+    network = Network(
+        net, card.name, card.sha256, ARCHITECTURES[card.architecture].residual, planes
+    )
+    return replace(network, gain=max(card.scores.values())) if card.scores else network
 
 
 def read_card(path: Path) -> ModelCard:

@@ -13,8 +13,7 @@ from restore.errors import ModelError
 from restore.nets.architectures import ARCHITECTURES, enlarge
 from restore.nets.backends import BackEnds
 from restore.nets.condition import condition_planes
-from restore.nets.engine import Network
-from restore.nets.files import ModelCard, load_model, model_path, read_card
+from restore.nets.files import ModelCard, as_network, load_model, model_path, read_card
 from restore.video import Chroma, FrameBatch, VideoFormat
 
 
@@ -26,9 +25,8 @@ class LumaNetwork:
         `BackEnds.engine`."""
         net, card = load_model(model)
         self.card, kind = card, ARCHITECTURES[card.architecture]
-        planes = (3 if card.plane == "RGB" else 1) + len(card.condition)
-        network = Network(net, card.name, card.sha256, kind.residual, planes)
         times = card.scale if kind.feed == "enlarged" else 1
+        network = as_network(net, card)
         self._engine = backends.engine(network, source.height * times, source.width * times)
 
     def __call__(self, clip: FrameBatch) -> Tensor:

@@ -29,7 +29,7 @@ def recall(path: Path) -> dict[str, Any]:
     return entries if isinstance(entries, dict) else {}
 
 
-def remember(path: Path, key: str, entry: dict[str, Any]) -> None:
+def remember(path: Path, key: str, entry: Any) -> None:
     """Adds an entry, or replaces it. A folder that cannot be written to is no reason to fail."""
     document = {"format": FORMAT, "measured": {**recall(path), key: entry}}
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -7,21 +7,32 @@ before it, all threads work on one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from restore.nets.engine import Network, Precision
+from restore.nets.int8 import MOST_ACTIVATION, ranges, whole_weights
 from restore.nets.plain import MEAN, PlainSR
 from restore.nets.recurrent import RecurrentSR
 
 
 class OpenVinoEngine:
     """OpenVINO on the CPU in `precision`: of the network's arithmetic, inputs and outputs are float32. Compiled once
-    per frame size. TypeError for any network but PlainSR and RecurrentSR."""
+    per frame size. int8 is of the body (see nets.int8, which remembers ranges in `memo`) and for PlainSR alone; head and
+    tail are then in bf16 where the CPU has it. TypeError for any network but PlainSR and RecurrentSR."""
 
-    def __init__(self, network: Network, threads: int, precision: Precision = "fp32") -> None:
+    def __init__(
+        self,
+        network: Network,
+        threads: int,
+        precision: Precision = "fp32",
+        memo: Path | None = None,
+    ) -> None:
         import openvino
 
         if not isinstance(network.net, PlainSR | RecurrentSR):
@@ -36,8 +47,10 @@ class OpenVinoEngine:
             self._scale, self._made = 1, net.out_planes
         else:
             self._scale, self._made = net.scale, net.colours
-        self._hint = "bf16" if precision == "bf16" else "f32"
-        self._model = _graph(net)
+        whole = precision == "int8"
+        half = precision == "bf16" or (whole and "BF16" in capabilities())
+        self._hint = "bf16" if half else "f32"
+        self._model = _graph(net, ranges(network, memo) if whole else [])
         self._queues: dict[tuple[int, int], Any] = {}
 
     def _queue(self, height: int, width: int) -> Any:
@@ -76,26 +89,35 @@ def capabilities() -> frozenset[str]:
     return frozenset(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _graph(net: PlainSR | RecurrentSR) -> Any:
+def _graph(net: PlainSR | RecurrentSR, tops: Sequence[float]) -> Any:
     """`net` as an OpenVINO model, operator by operator: the general converter reports its use over the
-    network."""
+    network. `tops`: the largest input of each layer of the body if that is to run in whole numbers, else nothing."""
     import openvino
     from openvino import opset13 as ops
 
     def constant(tensor: Tensor) -> Any:
         return ops.constant(tensor.detach().float().cpu().numpy())
 
-    def convolve(x: Any, conv: nn.Conv2d) -> Any:
+    def convolve(x: Any, conv: nn.Conv2d, weight: Any = None) -> Any:
         bias = conv.bias if conv.bias is not None else torch.zeros(conv.out_channels)
-        done = ops.convolution(x, constant(conv.weight), [1, 1], [1, 1], [1, 1], [1, 1])
+        weight = constant(conv.weight) if weight is None else weight
+        done = ops.convolution(x, weight, [1, 1], [1, 1], [1, 1], [1, 1])
         return ops.add(done, constant(bias.view(1, -1, 1, 1)))
+
+    def convolve_whole(x: Any, conv: nn.Conv2d, top: float) -> Any:
+        low, high = (ops.constant(np.float32(end)) for end in (0, top))
+        counted = ops.fake_quantize(x, low, high, low, high, MOST_ACTIVATION + 1)
+        whole, steps = whole_weights(conv.weight)
+        weight = ops.multiply(ops.convert(ops.constant(whole.numpy()), "f32"), constant(steps))
+        return convolve(counted, conv, weight)
 
     luma = ops.parameter([1, net.in_planes, -1, -1], dtype=openvino.Type.f32)
     colours = net.colours if isinstance(net, PlainSR) else 1
     mean = [[[MEAN]]] * colours + [[[0.0]]] * (net.in_planes - colours)
     x = ops.subtract(luma, ops.constant([mean], dtype=openvino.Type.f32))
-    for conv in (net.head, *net.layers()):
-        x = ops.relu(convolve(x, conv))
+    x = ops.relu(convolve(x, net.head))
+    for number, conv in enumerate(net.layers()):
+        x = ops.relu(convolve_whole(x, conv, tops[number]) if tops else convolve(x, conv))
     out = convolve(x, net.tail)
     if isinstance(net, PlainSR):
         out = ops.depth_to_space(out, "depth_first", net.scale)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from restore.errors import RestoreError
+from restore.errors import DeviceError, RestoreError
 from restore.evaluate.measures import Aids, Sight, as_grey, measure
 from restore.evaluate.recipes import RECIPES, through_codecs
 from restore.evaluate.report import (
@@ -323,3 +323,19 @@ def test_frames_too_large_for_realmedia_are_coded_coarser(tmp_path: Path) -> Non
     path, done = through_codecs(noise, RECIPES["rv20_450"], 1, tmp_path)
     assert path.suffix == ".rm"
     assert 0 < done.bytes < 2 * 65536
+
+
+def test_a_back_end_is_asked_for_by_name(images: Path) -> None:
+    pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    kinds = ("auto", "openvino-fp32", "openvino-int8")
+    found = [evaluate(Job(["film_x2_fast"], [images], measures=["psnr"], backend=k)) for k in kinds]
+    usual, exact, whole = (
+        [s.measures["psnr"] for s in r.scores if s.method == "film_x2_fast"] for r in found
+    )
+    assert whole != exact
+    assert whole == pytest.approx(exact, abs=0.1)
+    assert usual == pytest.approx(exact, abs=0.02)
+    assert not any("networks ran" in note for note in found[0].notes)
+    assert "networks ran by openvino-int8" in found[2].notes
+    with pytest.raises(DeviceError, match="--backend tpu: cannot run film_x2_fast 24x24 on cpu"):
+        evaluate(Job(["film_x2_fast"], [images], backend="tpu"))

@@ -58,7 +58,7 @@ def fake(
 
 
 def with_list(monkeypatch: pytest.MonkeyPatch, *able: BackEnd) -> None:
-    monkeypatch.setattr(backends, "candidates", lambda network, device: list(able))
+    monkeypatch.setattr(backends, "candidates", lambda *_: list(able))
 
 
 def test_without_a_memo_nothing_is_measured(
@@ -116,6 +116,29 @@ def test_what_gives_another_picture_is_not_taken(
         fake("right"),
     ]
     assert list(trial(able, network, CPU, 1, (16, 24), Clock())) == ["rounded", "right"]
+
+
+@pytest.mark.parametrize(("noise", "taken"), [(0.05, True), (0.5, False)])
+def test_whole_numbers_are_taken_where_they_cost_little(
+    noise: float, taken: bool, network: Network
+) -> None:
+    def spoil(x: Tensor) -> Tensor:
+        grain = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        return x + noise * x.square().mean().sqrt() * grain
+
+    able = [fake("exact"), fake("whole", spoil=spoil, precision="int8")]
+    assert ("whole" in trial(able, network, CPU, 1, (16, 24), Clock())) == taken
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_whole_numbers_are_never_first_nor_for_whole_pictures(
+    residual: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    network = Network(PlainSR(8, 1, 2), "", "", residual)
+    names = [b.name for b in candidates(network, CPU)]
+    assert ("openvino-int8" in names[1:]) == residual
+    assert names[0] != "openvino-int8"
 
 
 def test_a_trial_takes_the_time_per_frame_and_ends_in_time(network: Network) -> None:
