@@ -29,7 +29,7 @@ from suggest_cases import CLEAN, ELSEWHERE, FIELDS, KINDS, NEARLY, Case, cases
 
 from restore.evaluate.recipes import CODEC_RECIPES, RECIPES
 from restore.evaluate.score import best_lanczos
-from restore.evaluate.subjects import Input, luma_of, restored, upscaler
+from restore.evaluate.subjects import Input, lanczos, luma_of, restored, upscaler
 from restore.inspect.inspection import inspect_source
 from restore.inspect.suggest import Suggestion, suggest, to_toml
 from restore.io.decode import decode
@@ -71,14 +71,14 @@ def fixed(name: str) -> PipelineSpec:
 
 def window(case: Case) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) to be cut from the file's picture, whole macroblocks."""
-    height, width = (n // 2 for n in case.truth.shape[1:])
+    height, width = (n // case.factor for n in case.truth.shape[1:])
     across, down = (max(0, n - w) // 32 * 16 for n, w in zip((width, height), WINDOW, strict=True))
     return across, down, across, down
 
 
 def truth(case: Case, frames: Sequence[int]) -> torch.Tensor:
     """(T, 1, H, W) of what is scored."""
-    left, top, right, bottom = (2 * n for n in window(case))
+    left, top, right, bottom = (case.factor * n for n in window(case))
     height, width = case.truth.shape[1:]
     return torch.from_numpy(case.truth[frames, top : height - bottom, left : width - right])[
         :, None
@@ -102,6 +102,11 @@ def read(case: Case, options: InputOptions, frames: int) -> tuple[Input, list[in
     return Input(source.video.format, batches), [case.truth_of(n, film) for n in range(count)]
 
 
+def reduced(made: torch.Tensor) -> torch.Tensor:
+    """(T, 1, 2 H, 2 W) codes -> (T, 1, H, W): means of 2x2, which lie where the source's samples do."""
+    return torch.nn.functional.avg_pool2d(made.float(), 2).round().to(made.dtype)
+
+
 class Scores:
     """Y-PSNR of pipelines on cases, made once."""
 
@@ -120,13 +125,17 @@ class Scores:
         def score() -> float:
             given, shown = read(case, InputOptions(), self.frames)
             clean = truth(case, shown)
-            return psnr(best_lanczos(luma_of(given), given.format, 2, clean), clean)
+            low = luma_of(given)
+            if case.factor == 1:
+                return psnr(reduced(lanczos(low, given.format, 2)), clean)
+            return psnr(best_lanczos(low, given.format, 2, clean), clean)
 
         return self._once(case, {"best": "lanczos"}, [], score)
 
     def _score(self, case: Case, spec: PipelineSpec) -> float:
         given, shown = read(case, spec.input, self.frames + AHEAD)
         made = restored(given, spec, CPU, 1)[: self.frames]
+        made = reduced(made) if case.factor == 1 else made
         return psnr(made, truth(case, shown[: self.frames]))
 
     def _once(

@@ -1,13 +1,14 @@
 """Files of known truth for the benchmark of suggestions: clean clips made small and spoilt, each in one way.
 
-Beside the recipes of restore.evaluate there are a lossless file, fields of two moments and of telecined film, and codecs
-that are in no recipe.
+Beside the recipes of restore.evaluate there are a lossless file, the same with noise, codecs that are in no recipe, and
+fields of two moments and of telecined film. The fields are those of the whole clip, not of half its lines, which would
+alias; what is made of them is reduced to the clip's size before it is scored.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from restore.train.degrade import downscale
 
 CLEAN, NEARLY = "clean", "near_clean"
 FIELDS = ("interlaced", "telecined")
+NOISY = {"noise_2": 2.0, "noise_4": 4.0}
+"""White noise of that deviation, in codes, on a lossless file."""
 ELSEWHERE: dict[str, dict[str, str | int]] = {
     "mpeg4": {"vcodec": "mpeg4", "q:v": 8, "g": 100},
     "h264": {"vcodec": "libx264", "crf": 32, "preset": "veryfast"},
@@ -34,13 +37,13 @@ ELSEWHERE: dict[str, dict[str, str | int]] = {
     "hevc": {"vcodec": "libx265", "crf": 34, "preset": "veryfast", "x265-params": "log-level=none"},
 }
 """Codecs of which no recipe and no model knows; the last five tell no quantiser. All in Matroska."""
-KINDS = (CLEAN, NEARLY, *CODEC_RECIPES, *FIELDS, *ELSEWHERE)
+KINDS = (CLEAN, NEARLY, *CODEC_RECIPES, *FIELDS, *NOISY, *ELSEWHERE)
 
 _LONG = 64
 """Frames of a film whose fields are to be judged; a short clip is played forward and backward."""
-_LINES = 240
-"""Of a clip, at least, that is shown in fields of a quarter as many."""
-_FIELDS_CODED = {
+_LINES = (240, 576)
+"""Of a clip that television would show in fields."""
+_FIELDS_CODED: dict[str, str | int] = {
     "vcodec": "mpeg2video",
     "q:v": 3,
     "g": 12,
@@ -57,7 +60,12 @@ class Case:
     kind: str
     file: Path
     truth: Codes
-    """(T, H, W) of the whole clip, twice the file's size."""
+    """(T, H, W) of the whole clip; see `factor`."""
+
+    @property
+    def factor(self) -> int:
+        """Times as wide as the file's picture the truth is."""
+        return 1 if self.kind in FIELDS else 2
 
     def hash(self) -> str:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
@@ -72,12 +80,12 @@ class Case:
 
 
 def cases(path: Path, kinds: Sequence[str], frames: int, folder: Path) -> Iterator[Case]:
-    """Each file is made once, in `folder`. A small clip has too few lines for fields."""
+    """Each file is made once, in `folder`; fields of clips of television's size alone."""
     clip = read_clip(path, max(frames, 2 * _LONG), 32).codes
     for kind in kinds:
-        if kind in FIELDS and clip.shape[1] < _LINES:
+        if kind in FIELDS and not _LINES[0] <= clip.shape[1] <= _LINES[1]:
             continue
-        place = folder / f"{path.stem}-{kind}-{frames}"
+        place = folder / f"{path.stem}-{kind}-{'all' if kind in FIELDS else frames}"
         truth = _lively(clip) if kind in FIELDS else clip[:frames]
         done = place / "done"
         if not done.exists():
@@ -99,11 +107,13 @@ def _make(truth: Codes, kind: str, folder: Path) -> Path:
     """The spoilt file."""
     if kind in RECIPES:
         return through_codecs(truth, RECIPES[kind], 2, folder)[0]
+    if kind in FIELDS:
+        woven = interlaced(truth) if kind == "interlaced" else telecined(truth)
+        return _encoded(woven, _FIELDS_CODED, folder / f"{kind}.mkv")
     small = np.stack([downscale(f.astype(np.float32), 2, "bicubic") for f in truth])
+    if kind in NOISY:
+        small += np.random.default_rng(0).normal(0, NOISY[kind], small.shape)
     codes = np.clip(np.rint(small), 0, 255).astype(np.uint8)
-    weave: dict[str, Callable[[Codes], Codes]] = {"interlaced": interlaced, "telecined": telecined}
-    if kind in weave:
-        return _encoded(weave[kind](codes), _FIELDS_CODED, folder / f"{kind}.mkv")
     return _encoded(codes, ELSEWHERE.get(kind, {"vcodec": "ffv1"}), folder / f"{kind}.mkv")
 
 

@@ -1,10 +1,9 @@
-"""What was put on top of the picture: a logo that stays while the scenes change, subtitles that come and go."""
+"""What was put on top of the picture: a logo that stays while the scenes change; for subtitles see subtitles.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -84,64 +83,3 @@ def _largest_group(mask: NDArray[np.bool_], reach: int, least: int) -> Box | Non
     rows, columns = np.nonzero((labels == best) & mask)
     left, top = int(columns.min()), int(rows.min())
     return left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1
-
-
-_LOWER = 0.6
-"""Share of the height above which no subtitles are looked for."""
-_STROKE = 35.0
-"""Codes by which a letter's stroke is brighter than what is around it."""
-_BRIGHT = 160
-"""Least code of a stroke."""
-_EVEN = 30.0
-"""Codes by which the strokes of one line deviate from each other at most: letters are of one colour, grass is not."""
-_PACKED = (0.12, 0.7)
-"""Share of a line of text that is strokes."""
-
-
-def find_subtitles(luma: NDArray[np.uint8]) -> Box | None:
-    """Box around the lines of text in the lower part of (T, H, W) frames of one scene: bright thin strokes that stand
-    still while they are shown, packed side by side in flat rows."""
-    height, width = luma.shape[1:]
-    top = int(_LOWER * height)
-    lower = luma[:: max(1, len(luma) // 6), top:]
-    thick = max(5, height // 30 * 2 + 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (thick, thick))
-    strokes: Any = None
-    for frame in lower:
-        bright = cv2.morphologyEx(frame, cv2.MORPH_TOPHAT, kernel)
-        here = (bright > _STROKE) & (frame > _BRIGHT)
-        strokes = here.astype(np.int32) if strokes is None else strokes + here
-    standing = strokes >= max(1, 0.7 * len(lower))
-    joined = cv2.morphologyEx(
-        standing.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, max(5, width // 24)), np.uint8)
-    )
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    boxes = [
-        (int(x), int(y) + top, int(w), int(h))
-        for n, (x, y, w, h, _) in enumerate(stats[1:count], 1)
-        if _is_text(standing & (labels == n), lower[len(lower) // 2], (x, y, w, h), height)
-    ]
-    return around(boxes)
-
-
-def _is_text(strokes: NDArray[np.bool_], frame: NDArray[np.uint8], box: Box, height: int) -> bool:
-    """Whether the strokes in a box are a line of text; `frame` as large as they are, of a picture of `height`."""
-    left, top, wide, high = box
-    if wide < 0.1 * frame.shape[1] or not 0.02 * height <= high <= 0.2 * height or wide < 2 * high:
-        return False
-    inside = strokes[top : top + high, left : left + wide]
-    if not _PACKED[0] <= inside.mean() <= _PACKED[1] or float(np.std(frame[strokes])) > _EVEN:
-        return False
-    # A line of text changes from stroke to gap about once in half its height; a rail or a roof edge does not.
-    changes = (np.diff(inside.astype(np.int8), axis=1) != 0).sum(1)
-    middle = changes[len(changes) // 4 : max(1, 3 * len(changes) // 4) + 1]
-    return bool(np.median(middle) >= max(6.0, 0.8 * wide / high))
-
-
-def around(boxes: Sequence[Box]) -> Box | None:
-    """The box around all; None for none."""
-    if not boxes:
-        return None
-    left, top = min(b[0] for b in boxes), min(b[1] for b in boxes)
-    right, bottom = max(b[0] + b[2] for b in boxes), max(b[1] + b[3] for b in boxes)
-    return left, top, right - left, bottom - top

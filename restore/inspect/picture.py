@@ -15,9 +15,10 @@ from restore.inspect.flicker import flicker
 from restore.inspect.information import Information, information
 from restore.inspect.look import Codes
 from restore.inspect.noise import noise_of
-from restore.inspect.overlays import Box, Overlays, around, find_logo, find_subtitles, view
+from restore.inspect.overlays import Box, Overlays, find_logo, view
 from restore.inspect.scratches import Scratches, scratches
 from restore.inspect.sharpness import Sharpness, sharpness
+from restore.inspect.subtitles import TextLine, find_lines, find_subtitles
 from restore.inspect.weave import weave
 from restore.io.geometry import Crop
 from restore.video import BlockGrid
@@ -41,7 +42,8 @@ class Reading:
     sharpness: Sharpness
     information: Information
     view: NDArray[np.float32]
-    subtitles: Box | None
+    text: tuple[TextLine, ...]
+    """What may be subtitles."""
 
 
 def read(
@@ -63,7 +65,7 @@ def read(
         sharpness=sharpness(unique),
         information=information(luma[middle], _rgb(luma, chroma, middle)),
         view=view(luma),
-        subtitles=find_subtitles(luma),
+        text=find_lines(luma),
     )
 
 
@@ -89,10 +91,8 @@ def sharpness_of(readings: Sequence[Reading]) -> Sharpness:
 def overlays(readings: Sequence[Reading], crop: Crop) -> Overlays:
     """Boxes in samples of the whole frame, its border included."""
     logo, known = find_logo([r.view for r in readings])
-    texts = [r.subtitles for r in readings if r.subtitles is not None]
-    return Overlays(
-        _moved(logo, crop), known, _moved(around(texts), crop), len(texts) / max(1, len(readings))
-    )
+    texts, share = find_subtitles([r.text for r in readings])
+    return Overlays(_moved(logo, crop), known, _moved(texts, crop), share)
 
 
 def _moved(box: Box | None, crop: Crop) -> Box | None:

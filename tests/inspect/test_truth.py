@@ -78,7 +78,7 @@ def unread(*_: object, **__: object) -> Reading:
     """In place of the slow detectors, which are not asked about here."""
     return Reading(
         0, None, 0.0, 0.0, (0.0, 0.0), Dirt(0.0, 0.0, 0), Scratches(0, ()), Sharpness(None, None),
-        Information(1.0, 1.0, 0.0), np.zeros((1, 1), np.float32), None,
+        Information(1.0, 1.0, 0.0), np.zeros((1, 1), np.float32), (),
     )  # fmt: skip
 
 

@@ -13,8 +13,10 @@ from restore.inspect import noise as noise_
 from restore.inspect import sharpness as sharpness_
 from restore.inspect import weave as weave_
 from restore.inspect.blocks import grid_of
-from restore.inspect.overlays import find_logo, find_subtitles, view
+from restore.inspect.look import Codes
+from restore.inspect.overlays import find_logo, view
 from restore.inspect.scratches import scratches
+from restore.inspect.subtitles import find_lines, find_subtitles
 from tests.inspect.synthetic import Floats, Rng, codes, film, grain, still
 
 
@@ -140,14 +142,43 @@ def with_logo(rng: Rng, fault: bool) -> bool:
     return find_logo(views)[0] is not None
 
 
+def _write(shot: Codes, text: str, at: tuple[int, int], size: float) -> None:
+    for frame in shot:
+        cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, 20, 3)
+        cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, 230, 1)
+
+
+def _centred(rng: Rng, size: float) -> tuple[str, int]:
+    """(words, where they begin in a picture 176 wide)."""
+    text = _text(rng, int(rng.integers(2, 4)))[:22]
+    (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    return text, (176 - wide) // 2
+
+
 def with_subtitles(rng: Rng, fault: bool) -> bool:
-    shot = codes(grain(rng, _shot(rng, _path(rng, 6), 144, 176), 1.5))
-    if fault:
-        text = _text(rng, int(rng.integers(2, 4)))[:22]
-        size = float(rng.uniform(0.33, 0.45))
-        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-        at = ((176 - wide) // 2, int(rng.uniform(0.85, 0.95) * 144))
-        for frame in shot:
-            cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, 20, 3)
-            cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, 230, 1)
-    return find_subtitles(shot) is not None
+    """Words at one place in four shots, some of still scenes; or signs: one in the place of subtitles that the camera shows
+    for long, others elsewhere, or that move with their scene."""
+    size, line = float(rng.uniform(0.33, 0.45)), int(rng.uniform(0.85, 0.95) * 144)
+    kind = int(rng.integers(4))
+    shots = []
+    sign, left = _centred(rng, size)
+    for n in range(4):
+        path = _path(rng, 6) * (0 if rng.random() < 0.5 else 1)
+        scene = _shot(rng, path, 144, 176)
+        shot = codes(grain(rng, scene, 1.5))
+        text, middle = _centred(rng, size)
+        if fault and (n < 2 or rng.random() < 0.7):
+            _write(shot, text, (middle, line), size)
+        elif not fault and kind == 0:  # one scene all along
+            shot = codes(grain(rng, shots[0] if shots else scene[:1].repeat(6, 0), 1.5))
+            if not n:
+                _write(shot, sign, (left, line), size)
+        elif not fault and kind == 1:
+            _write(shot, text, (2 if n % 2 else 174 - 2 * (88 - middle), line), size)
+        elif not fault and kind == 2:
+            for frame, (x, y) in zip(
+                shot, 3 * _path(rng, 6) + 3 * np.arange(6)[:, None], strict=True
+            ):
+                _write(frame[None], text, (middle - int(x), line - int(y)), size)
+        shots.append(shot)
+    return find_subtitles([find_lines(shot) for shot in shots])[0] is not None
