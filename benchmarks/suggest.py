@@ -29,7 +29,7 @@ from suggest_cases import CLEAN, ELSEWHERE, FIELDS, KINDS, NEARLY, Case, cases
 
 from restore.evaluate.recipes import CODEC_RECIPES, RECIPES
 from restore.evaluate.score import best_lanczos
-from restore.evaluate.subjects import Input, lanczos, luma_of, restored, upscaler
+from restore.evaluate.subjects import Input, lanczos, luma_of, network_chain, restored
 from restore.inspect.inspection import inspect_source
 from restore.inspect.suggest import Suggestion, suggest, to_toml
 from restore.io.decode import decode
@@ -64,7 +64,7 @@ def fixed(name: str) -> PipelineSpec:
     """A pipeline by name, or the network of that name and colour kept: what is suggested for clean film."""
     if name != "clean_x2":
         return read_pipeline(find_pipeline(name))
-    spec = upscaler(name, 2)
+    spec = network_chain(name, 2)
     colour = StageSpec("preserve_color", {}, "preserve_color")
     return replace(spec, stages=(*spec.stages, colour))
 

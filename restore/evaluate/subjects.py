@@ -52,7 +52,7 @@ def find_subject(name: str) -> Subject:
     there is none, or it does not enlarge both ways by the same whole number."""
     if name in model_names() or name.endswith(".safetensors"):
         card = read_card(model_path(name).with_suffix(".toml"))
-        spec = upscaler(name, card.scale)
+        spec = network_chain(name, card.scale)
         return Subject(card.name, spec, card.scale)
     try:
         path = find_pipeline(name)
@@ -74,9 +74,14 @@ def find_subject(name: str) -> Subject:
     return Subject(spec.name, spec, scale)
 
 
-def upscaler(model: str, scale: int) -> PipelineSpec:
-    """A chain of nothing but this network."""
-    stage = StageSpec("upscale", {"model": model, "factor": scale}, f"{model} (upscale)")
+def network_chain(model: str, scale: int) -> PipelineSpec:
+    """A chain of nothing but this network. Of scale 1 it is the stage deblock's, which holds it back where little was
+    damaged."""
+    stage = (
+        StageSpec("deblock", {"model": model}, f"{model} (deblock)")
+        if scale == 1
+        else StageSpec("upscale", {"model": model, "factor": scale}, f"{model} (upscale)")
+    )
     tables = (InputOptions(), SceneOptions(), MotionOptions(), OutputOptions())
     return PipelineSpec(model, (stage,), *tables)
 

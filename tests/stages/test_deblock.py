@@ -1,6 +1,7 @@
 """Deblocking takes away what a quantiser left behind, as much as it says, and nothing where it says nothing."""
 
 import math
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from restore.deblocking import block_edges, deblock
 from restore.errors import ModelError
+from restore.grid import guess_step
 from restore.metrics.fidelity import psnr, psnr_b
 from restore.nets.backends import BackEnds
+from restore.nets.condition import condition_planes
 from restore.nets.files import ModelCard, load_model, save_model
 from restore.nets.plain import PlainSR
 from restore.planes import gaussian_blur
@@ -190,6 +193,54 @@ def test_a_network_takes_the_luma_and_leaves_the_chroma(
     assert float((done[0] - video.planes[0] - residual).abs().max()) < 0.5 / 219
     plain = Deblock(strength=strength).process(video)
     assert all(torch.equal(a, b) for a, b in zip(done[1:], plain[1:], strict=True))
+
+
+def told(folder: Path) -> str:
+    """As `network`, told the quantiser."""
+    torch.manual_seed(0)
+    net = PlainSR(8, 1, 1, in_planes=2)
+    with torch.no_grad():
+        net.tail.weight.mul_(3)
+    card = ModelCard.model_validate(
+        tomllib.loads((Path(network(folder)).with_suffix(".toml")).read_text())
+    )
+    save_model(net, card.model_copy(update={"name": "told", "condition": ["quantiser"]}), folder)
+    return str(folder / "told.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("step", "share"), [(1.0, 0.53125), (4.0, 0.625), (16.0, 1.0), (60.0, 1.0)]
+)
+def test_a_network_told_the_quantiser_is_held_back_by_it(
+    step: float, share: float, tmp_path: Path, make_video: Make
+) -> None:
+    model = told(tmp_path)
+    video = make_video(facts=False)
+    given = video.quant[0].steps
+    video = replace(video, quant=tuple(QuantMap(torch.full_like(given, step)) for _ in video.quant))
+    stage = Deblock(model=model)
+    stage.load(video.format, BackEnds(torch.device("cpu"), 1))
+    with torch.inference_mode():
+        done = stage.process(video)[0]
+        fed = torch.cat([video.planes[0], condition_planes(["quantiser"], video)], 1)
+        residual = load_model(model)[0](fed)
+    assert float(residual.abs().max()) > 1 / 219
+    assert float((done - video.planes[0] - share * residual).abs().max()) < 0.1 / 219
+
+
+def test_such_a_network_leaves_alone_what_met_no_codec(tmp_path: Path, make_video: Make) -> None:
+    """As the transform does; a block grid that the index found speaks for a codec that exports nothing."""
+    stage = Deblock(model=told(tmp_path))
+    video = make_video(quant=False, facts=False)
+    stage.load(video.format, BackEnds(torch.device("cpu"), 1))
+    with torch.inference_mode():
+        assert torch.equal(stage.process(video)[0], video.planes[0])
+        seen = make_video(quant=False)
+        found = stage.process(seen)[0]
+        assert not torch.equal(found, seen.planes[0])
+        facts = seen.facts[seen.frames[0].scene]
+        guessed = QuantMap(torch.full((1, 1), guess_step(facts.grid)))
+        assert torch.equal(found, stage.process(replace(seen, quant=(guessed,) * len(seen)))[0])
 
 
 def test_a_network_that_enlarges_is_refused(tmp_path: Path, make_video: Make) -> None:
