@@ -27,11 +27,12 @@ import torch
 from rich.console import Console
 from suggest_cases import CLEAN, ELSEWHERE, FIELDS, KINDS, NEARLY, Case, cases
 
+import restore.inspect
 from restore.evaluate.recipes import CODEC_RECIPES, RECIPES
 from restore.evaluate.score import best_lanczos
 from restore.evaluate.subjects import Input, lanczos, luma_of, network_chain, restored
 from restore.inspect.inspection import inspect_source
-from restore.inspect.suggest import Suggestion, suggest, to_toml
+from restore.inspect.suggest import suggest, to_toml
 from restore.io.decode import decode
 from restore.io.join import open_source
 from restore.io.probe import InputOptions
@@ -42,6 +43,7 @@ from restore.video import FrameBatch
 CPU = torch.device("cpu")
 SUGGESTED, LANCZOS, AS_IT_IS = "suggested", "lanczos_x2", "not deinterlaced"
 FIXED = ("bw_film_x2", "bw_film_x2_fast", LANCZOS, "clean_x2")
+MIXED = (CLEAN, NEARLY, *CODEC_RECIPES, *FIELDS)
 AHEAD = 2
 """Frames after the last one scored that a chain may look at."""
 WINDOW = 240, 192
@@ -110,27 +112,36 @@ def reduced(made: torch.Tensor) -> torch.Tensor:
 class Scores:
     """Y-PSNR of pipelines on cases, made once."""
 
-    def __init__(self, folder: Path, frames: int) -> None:
-        self.folder, self.frames = folder, frames
+    def __init__(self, folder: Path, frames: int, only_known: bool) -> None:
+        self.folder, self.frames, self.only_known = folder, frames, only_known
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def suggestion(self, case: Case) -> str:
+        """The pipeline file."""
+        code = [p.read_bytes() for p in sorted(Path(restore.inspect.__path__[0]).glob("*.py"))]
+
+        def look() -> str:
+            return to_toml(suggest(inspect_source([case.file])), case.file.name)
+
+        return self._once(case, {"inspect": "suggest"}, code, look, cheap=True)
 
     def of(self, case: Case, spec: PipelineSpec) -> float:
         weights = [path.read_bytes() for s in spec.stages for path in s.build().assets()]
         known = {**spec.document(), "output": None}
-        return self._once(case, known, weights, lambda: self._score(case, spec))
+        return float(self._once(case, known, weights, lambda: repr(self._score(case, spec))))
 
     def lanczos(self, case: Case) -> float:
         """The better of two Lanczos, in dB."""
 
-        def score() -> float:
+        def score() -> str:
             given, shown = read(case, InputOptions(), self.frames)
             clean = truth(case, shown)
             low = luma_of(given)
             if case.factor == 1:
-                return psnr(reduced(lanczos(low, given.format, 2)), clean)
-            return psnr(best_lanczos(low, given.format, 2, clean), clean)
+                return repr(psnr(reduced(lanczos(low, given.format, 2)), clean))
+            return repr(psnr(best_lanczos(low, given.format, 2, clean), clean))
 
-        return self._once(case, {"best": "lanczos"}, [], score)
+        return float(self._once(case, {"best": "lanczos"}, [], score))
 
     def _score(self, case: Case, spec: PipelineSpec) -> float:
         given, shown = read(case, spec.input, self.frames + AHEAD)
@@ -139,35 +150,40 @@ class Scores:
         return psnr(made, truth(case, shown[: self.frames]))
 
     def _once(
-        self, case: Case, known: object, weights: Sequence[bytes], score: Callable[[], float]
-    ) -> float:
+        self,
+        case: Case,
+        known: object,
+        data: Sequence[bytes],
+        make: Callable[[], str],
+        cheap: bool = False,
+    ) -> str:
+        """What `make` makes of the case, `known` and `data`. KeyError where it would have to and must not."""
         key = hashlib.sha256(json.dumps([case.hash(), known, self.frames, WINDOW]).encode())
-        for data in weights:
-            key.update(data)
+        for part in data:
+            key.update(part)
         path = self.folder / key.hexdigest()
         if not path.exists():
-            path.write_text(repr(score()))
-        return float(path.read_text())
+            if self.only_known and not cheap:
+                raise KeyError(f"{case.clip}, {case.kind}")
+            path.write_text(make())
+        return path.read_text()
 
 
-def in_short(made: Suggestion) -> str:
+def in_short(spec: PipelineSpec) -> str:
     """`bwdif; deblock, align, film_x2, preserve_color`."""
-    values = [str(s.value) for s in made.input if s.key in ("deinterlace",)]
-    values += ["inverse telecine" for s in made.input if s.key == "telecine"]
-    names = []
-    for stage in made.stages:
-        model = [str(s.value) for s in stage.settings if s.key == "model"]
-        names.append(model[0] if model else stage.kind)
-    return "; ".join([*values, ", ".join(names)])
+    fields = [spec.input.deinterlace] if spec.input.deinterlace != "auto" else []
+    fields += ["inverse telecine"] if spec.input.telecine == "on" else []
+    names = [str(s.settings.get("model", s.kind)) for s in spec.stages]
+    return "; ".join([*fields, ", ".join(names)])
 
 
 def run(case: Case, scores: Scores, folder: Path) -> Row:
-    made = suggest(inspect_source([case.file]))
     path = folder / "suggested.toml"
-    path.write_text(to_toml(made, case.file.name), "utf-8")
+    path.write_text(scores.suggestion(case), "utf-8")
+    made = read_pipeline(path)
     base = scores.lanczos(case)
     row = Row(case.clip, case.kind, base, in_short(made))
-    row.gains[SUGGESTED] = scores.of(case, read_pipeline(path)) - base
+    row.gains[SUGGESTED] = scores.of(case, made) - base
     for name in FIXED:
         row.gains[name] = scores.of(case, fixed(name)) - base
     if case.kind in FIELDS:
@@ -203,7 +219,7 @@ def by_kind(rows: Sequence[Row], kinds: Sequence[str]) -> list[str]:
 def conclusion(rows: Sequence[Row]) -> list[str]:
     coded = [r for r in rows if r.kind in CODEC_RECIPES]
     kept = [r for r in rows if r.kind in (CLEAN, NEARLY)]
-    mixed = [r for r in rows if r.kind not in ELSEWHERE]
+    mixed = [r for r in rows if r.kind in MIXED]
     woven = [r for r in rows if r.kind in FIELDS]
     lines = []
     for what, mine in (("codec recipes", coded), ("clean and nearly clean", kept)):
@@ -228,7 +244,7 @@ def conclusion(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def page(rows: Sequence[Row], command: str) -> str:
+def page(rows: Sequence[Row], left_out: Sequence[str], command: str) -> str:
     kinds = [k for k in KINDS if any(r.kind == k for r in rows)]
     own, other = [k for k in kinds if k not in ELSEWHERE], [k for k in kinds if k in ELSEWHERE]
     lines = ["# What a suggestion is worth", "", f"Made by `{command}`.", ""]
@@ -243,6 +259,8 @@ def page(rows: Sequence[Row], command: str) -> str:
     ]
     if other:
         lines += ["", "Codecs of which no recipe and no model knows:", "", *by_kind(rows, other)]
+    if left_out:
+        lines += ["", f"Not measured yet: {'; '.join(left_out)}."]
     arms = (SUGGESTED, *FIXED, AS_IT_IS)
     lines += ["", "| clip | input | Lanczos dB | " + " | ".join(arms) + " | suggested |"]
     lines += ["|---" * (len(arms) + 4) + "|"]
@@ -262,31 +280,42 @@ def main() -> None:
     parser.add_argument("--clips", nargs="*", default=[""], help="only names that begin so")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
     parser.add_argument("--work", type=Path, help="keeps files and scores")
+    parser.add_argument("--known", action="store_true", help="only what --work holds already")
     parser.add_argument("--write", type=Path, help="Markdown file")
     options = parser.parse_args()
     console, rows = Console(soft_wrap=True), list[Row]()
     with tempfile.TemporaryDirectory() as name:
         folder = options.work or Path(name)
-        scores = Scores(folder / "scores", options.frames)
+        scores = Scores(folder / "scores", options.frames, options.known)
         paths = [
             p for p in sorted(options.video.iterdir()) if p.name.startswith(tuple(options.clips))
         ]
         for path in paths:
-            for case in cases(path, options.kinds, options.length, folder / "files"):
-                row = run(case, scores, folder)
+            for case in cases(path, options.kinds, options.length, folder / "files", options.known):
+                try:
+                    row = run(case, scores, folder)
+                except KeyError:
+                    continue
                 rows.append(row)
                 gains = "  ".join(f"{arm} {gain:+.2f}" for arm, gain in row.gains.items())
                 console.print(
                     f"{row.clip[:12]:12s} {row.kind:10s} {row.lanczos:6.2f}  {gains}  {row.chain}",
                     markup=False,
                 )
+    there = {(r.clip, r.kind) for r in rows}
+    left_out = [
+        f"{path.stem}, {titled(kind)}"
+        for path in paths
+        for kind in options.kinds
+        if kind not in FIELDS and (path.stem, kind) not in there
+    ]
     if rows:
         console.print("\n".join(conclusion(rows)), markup=False)
     if options.write:
         command = "python benchmarks/suggest.py DATA/video" + "".join(
             f" {shlex.quote(a)}" for a in sys.argv[2:]
         )
-        options.write.write_text(page(rows, command), "utf-8")
+        options.write.write_text(page(rows, left_out, command), "utf-8")
 
 
 if __name__ == "__main__":

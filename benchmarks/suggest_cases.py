@@ -79,8 +79,10 @@ class Case:
         return shown
 
 
-def cases(path: Path, kinds: Sequence[str], frames: int, folder: Path) -> Iterator[Case]:
-    """Each file is made once, in `folder`; fields of clips of television's size alone."""
+def cases(
+    path: Path, kinds: Sequence[str], frames: int, folder: Path, known: bool = False
+) -> Iterator[Case]:
+    """Each file is made once, in `folder`; with `known` none is. Fields of clips of television's size alone."""
     clip = read_clip(path, max(frames, 2 * _LONG), 32).codes
     for kind in kinds:
         if kind in FIELDS and not _LINES[0] <= clip.shape[1] <= _LINES[1]:
@@ -88,6 +90,8 @@ def cases(path: Path, kinds: Sequence[str], frames: int, folder: Path) -> Iterat
         place = folder / f"{path.stem}-{kind}-{'all' if kind in FIELDS else frames}"
         truth = _lively(clip) if kind in FIELDS else clip[:frames]
         done = place / "done"
+        if not done.exists() and known:
+            continue
         if not done.exists():
             place.mkdir(parents=True, exist_ok=True)
             done.write_text(_make(truth, kind, place).name)
@@ -99,8 +103,10 @@ def _lively(clip: Codes) -> Codes:
     changes = np.abs(clip[1:].astype(np.int16) - clip[:-1]).mean((1, 2))
     span = min(8, len(changes))
     start = int(np.convolve(changes, np.ones(span), "valid").argmax())
-    there = np.concatenate([clip[start:], clip[-2::-1], clip[1:]])
-    return np.concatenate([there, there[-2:0:-1]] * _LONG)[:_LONG]
+    last = len(clip) - 1
+    # Frame numbers to the end, back to the first and to the end again, ...
+    cycle = [*range(start, last), *range(last, 0, -1), *range(start)]
+    return clip[[cycle[n % len(cycle)] for n in range(_LONG)]]
 
 
 def _make(truth: Codes, kind: str, folder: Path) -> Path:

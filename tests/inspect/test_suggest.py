@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -18,18 +16,12 @@ from restore.io.join import open_source
 from restore.io.source import ScanPlan
 from restore.pipeline import read_pipeline
 from restore.stage import stage_names
-from tests.inspect.synthetic import codes, film
-
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+from tests.inspect.synthetic import codes, film, write_film
 
 
 def encoded(path: Path, **options: object) -> Path:
     """10 frames of 96x64 that move and are textured."""
-    luma = codes(film(np.random.default_rng(3), 10, 64, 96))
-    raw = b"".join(f.tobytes() + b"\x80" * (96 * 64 // 2) for f in luma)
-    source = ffmpeg.input("pipe:", f="rawvideo", pix_fmt="yuv420p", s="96x64", r=25)
-    source.output(str(path), **options).run(cmd=FFMPEG, input=raw, quiet=True)
-    return path
+    return write_film(path, codes(film(np.random.default_rng(3), 10, 64, 96)), **options)
 
 
 @pytest.fixture(scope="module")
