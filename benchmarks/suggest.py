@@ -5,8 +5,9 @@
 
 Each clip's luma is halved (bicubic, anti-aliased), spoilt in each way (suggest_cases.py), inspected, and run through what is
 suggested and through the same few pipelines whatever the film. Score: Y-PSNR of the middle of the first frames, 8 px border
-left out, over the better of our Lanczos and FFmpeg's, both after the deinterlacing that restore does unasked. With --work, files and
-scores are kept there and not made again; delete the folder after a change to a stage.
+left out, over the better of our Lanczos and FFmpeg's, both after the deinterlacing that restore does unasked. Fields are those
+of the whole clip, nearly lossless; what is made of them is reduced to its size, where Lanczos changes next to nothing. With
+--work, files and scores are kept there and not made again; delete the folder after a change to a stage.
 """
 
 from __future__ import annotations

@@ -56,6 +56,13 @@ def test_the_readme_shows_every_command() -> None:
     assert {arguments[0] for arguments in commands("restore")} == set(cli_commands())
 
 
+def test_no_help_has_words_in_brackets() -> None:
+    """Rich takes them for markup and leaves them out."""
+    for command in cli_commands().values():
+        for text in [command.help, *(getattr(p, "help", None) for p in command.params)]:
+            assert not re.search(r"(?<!\\)\[[a-z]+\]", text or ""), text
+
+
 def test_the_readme_begins_with_the_two_commands() -> None:
     first = blocks("sh", text_of(ROOT / "README.md"))[0]
     assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make run", "make test"]

@@ -40,7 +40,7 @@ OffsetOpt = Annotated[
 ]
 ReadByOpt = Annotated[
     str | None,
-    typer.Option(help="Read A by the [input] of this pipeline: its crop, its fields."),
+    typer.Option(help="Read A by the table input of this pipeline: its crop, its fields."),
 ]
 
 
@@ -76,7 +76,9 @@ def compare(
     end: EndOpt = None,
     pipeline: ReadByOpt = None,
     crf: Annotated[float, typer.Option(min=0, max=63, help="Quality: lower is better.")] = 17,
-    codec: Annotated[str, typer.Option(help="Encoder, as in [output].")] = "libx264",
+    codec: Annotated[
+        str, typer.Option(help="Encoder, as in the table output of a pipeline.")
+    ] = "libx264",
     threads: ThreadsOpt = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:

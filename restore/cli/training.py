@@ -56,7 +56,9 @@ def degrade(
     out_dir: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder that gets the old files and their truth.")
     ],
-    recipe: Annotated[Path, typer.Option(help="A training recipe (TOML); its [degrade] is used.")],
+    recipe: Annotated[
+        Path, typer.Option(help="A training recipe (TOML); its table degrade is used.")
+    ],
     seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other damage.")] = 0,
     category: Annotated[
         str | None,
