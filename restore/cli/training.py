@@ -105,6 +105,10 @@ def evaluate(
         str, typer.Option(help="Only these, such as psnr,ssim; else all that apply.")
     ] = "",
     frames: Annotated[int, typer.Option(min=1, max=10000, help="Of each clip.")] = 21,
+    skip: Annotated[
+        int,
+        typer.Option(min=0, help="Of these so many at the beginning are not scored."),
+    ] = 0,
     backbone: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="SqueezeNet 1.1 weights, for the squeeze distance."),
@@ -134,7 +138,17 @@ def evaluate(
         tables.check_target(report, overwrite)
     recipes, measures = _names(recipe), _names(measure)
     job = Job(
-        subjects, sets, recipes, measures, frames, pristine, backbone, device, threads, backend
+        subjects,
+        sets,
+        recipes,
+        measures,
+        frames,
+        skip,
+        pristine,
+        backbone,
+        device,
+        threads,
+        backend,
     )
     with err.status("reading") as status:
 

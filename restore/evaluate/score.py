@@ -53,6 +53,8 @@ class Job:
     """Empty: all that apply."""
     frames: int = 21
     """Of each clip."""
+    skip: int = 0
+    """Of these so many at its beginning are restored but not scored."""
     pristine: Path | None = None
     """A folder of clean images, for NIQE."""
     backbone: Path | None = None
@@ -115,7 +117,7 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
     notes = [] if job.backend == AUTO else [f"networks ran by {job.backend}"]
     for test_set, recipes in zip(sets, chosen, strict=True):
         for file in test_set.files:
-            truth = _truth(test_set, file, job.frames, scale, notes)
+            truth = _truth(test_set, file, job.frames, job.skip, scale, notes)
             clean = torch.from_numpy(truth.codes)[:, None]
             border = (scale if scale > 1 else 0) if test_set.still else BORDER
             for recipe in recipes:
@@ -125,7 +127,8 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
                     for method, found in _methods(case.given, clean, subjects, device, job):
                         where = f"{test_set.name} {file.name}, {recipe}, {method}"
                         _check(found, clean, where, notes)
-                        sight = Sight(found, clean, border, scale, truth.full_range)
+                        seen = slice(0 if test_set.still else job.skip, None)
+                        sight = Sight(found[seen], clean[seen], border, scale, truth.full_range)
                         try:
                             values = measure(sight, names, aids, test_set.still)
                         except ValueError as error:
@@ -133,7 +136,7 @@ def evaluate(job: Job, progress: Callable[[str], None] = lambda _: None) -> Resu
                         scores.append(
                             Score(
                                 test_set.name, file.stem, recipe, method,
-                                len(clean), case.bits_per_pixel, values,
+                                len(clean[seen]), case.bits_per_pixel, values,
                             )
                         )  # fmt: skip
     return Result(
@@ -179,12 +182,19 @@ def _baselines(scale: int) -> tuple[str, ...]:
     return ("input",) if scale == 1 else ("bicubic", "lanczos")
 
 
-def _truth(test_set: TestSet, file: Path, frames: int, scale: int, notes: list[str]) -> Truth:
+def _truth(
+    test_set: TestSet, file: Path, frames: int, skip: int, scale: int, notes: list[str]
+) -> Truth:
     truth = read_image(file, scale) if test_set.still else read_clip(file, frames, 16 * scale)
     height, width = truth.codes.shape[1:]
     if truth.cropped:
         notes.append(
             f"{test_set.name} {file.name}: cropped from {truth.cropped[1]}x{truth.cropped[0]} to {width}x{height}"
+        )
+    if not test_set.still and len(truth.codes) <= skip:
+        raise EvaluateError(
+            f"--skip {skip}: expected less than the {len(truth.codes)} frames taken of {file.name}; lower it, or raise "
+            "--frames"
         )
     if not test_set.still and len(truth.codes) < frames:
         notes.append(f"{test_set.name} {file.name}: {len(truth.codes)} frames, not {frames}")

@@ -34,11 +34,10 @@ class LumaSequence:
     def reset(self) -> None:
         """Forget: the next frame is the first of its scene."""
         self._memory: Memory | None = None
-        self._last = -1
 
     def __call__(self, clip: FrameBatch) -> Tensor:
-        """Nominal luma (T - 1, 1, scale*h, scale*w) of all frames but the first, which only leads to the second; where both
-        are one (the first of a scene, repeated), or that was not the frame made last, nothing is remembered."""
+        """Nominal luma (T - 1, 1, scale*h, scale*w) of all frames but the first, which was made last: motion leads to it.
+        Without motion nothing is remembered."""
         names, scale = self.card.condition, self.card.scale
         condition = condition_planes(names, clip) if names else None
         luma = clip.planes[0]
@@ -50,7 +49,6 @@ class LumaSequence:
             passage = self._passage(clip, t, size)
             planes = given(here, told, self._memory, passage, warp, _bilinear)
             residual, self._memory = taken(self._engine(planes), here, scale)
-            self._last = clip.frames[t].index
             base = (
                 here
                 if scale == 1
@@ -60,9 +58,9 @@ class LumaSequence:
         return torch.cat(done)
 
     def _passage(self, clip: FrameBatch, t: int, size: tuple[int, int]) -> Passage | None:
-        here, before = clip.frames[t].index, clip.frames[t - 1].index
-        if clip.motion is None or here == before or before != self._last:
+        if clip.motion is None or self._memory is None:
             return None
+        here, before = clip.frames[t].index, clip.frames[t - 1].index
         doubt = clip.motion.doubt(here, before, size)
         return Passage(clip.motion.flow(here, before, size), trust(doubt))
 

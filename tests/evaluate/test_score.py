@@ -109,6 +109,18 @@ def test_a_network_of_scale_1_is_scored_over_its_input(
     assert found.worst_item == "pattern"
 
 
+def test_frames_at_the_beginning_may_be_left_out(clips: Path) -> None:
+    def psnr(frames: int, skip: int) -> float:
+        job = Job(["lanczos_x2"], [clips], ["bicubic"], ["psnr"], frames=frames, skip=skip)
+        result = evaluate(job)
+        assert {s.frames for s in result.scores} == {frames - skip}
+        return next(s.measures["psnr"] for s in result.scores if s.method == "lanczos")
+
+    assert psnr(5, 0) == pytest.approx((2 * psnr(2, 0) + 3 * psnr(5, 2)) / 5, abs=1e-6)
+    with pytest.raises(RestoreError, match="--skip 6: expected less than the 6 frames"):
+        psnr(6, 6)
+
+
 def test_clips_go_through_codecs(clips: Path) -> None:
     job = Job(["film_x2_fast"], [clips], ["near_clean", "mpeg1_350"], ["psnr"], frames=4)
     result = evaluate(job)

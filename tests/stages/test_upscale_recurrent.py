@@ -38,6 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
+        net.head.weight[:, 4:] *= 3  # memory, which now fades by half with each frame
     card = ModelCard(
         name="tiny", architecture="recurrent", channels=16, blocks=1, scale=2, plane="Y", parameters=1, sha256="0" * 64,
         condition=["quantiser"], data="", recipe="", command="", iterations=0, licence="", weak_at="",
