@@ -21,6 +21,7 @@ from restore.cli.console import (
     StartOpt,
     ThreadsOpt,
     err,
+    loading,
     one_of,
     out,
     time_of,
@@ -88,18 +89,20 @@ def run(
     An interrupted run leaves its finished segments in OUTPUT.parts; the same command resumes it and gives
     the same file, byte for byte.
     """
-    from restore.io.formats import conversions
-    from restore.panels.view import View
-    from restore.pipeline import find_pipeline, read_pipeline
-    from restore.progress import Display, closing_table
-    from restore.report.report import Report, check_page, read_record
-    from restore.report.report import report as write_page
-    from restore.run.job import Job, prepare
-    from restore.run.local import run as run_locally
+    with loading():
+        from restore.io.formats import conversions
+        from restore.panels.view import View
+        from restore.pipeline import find_pipeline, read_pipeline
+        from restore.progress import Display, closing_table
+        from restore.run.job import Job, prepare
+        from restore.run.local import run as run_locally
 
     mode = one_of(compare_mode, MODES, "--compare-mode")
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
     if page is not None:
+        from restore.report.report import Report, check_page, read_record
+        from restore.report.report import report as write_page
+
         check_page(page, (*inputs, output, *(p for p in (report, compare) if p)), overwrite)
         if report is None:  # the page shows the record
             scratch = context.with_resource(tempfile.TemporaryDirectory())
