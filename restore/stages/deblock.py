@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +18,7 @@ from restore.nets.files import model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
 from restore.planes import quant_plane
 from restore.stage import Stage
-from restore.video import FrameBatch, Planes, QuantMap, VideoFormat
+from restore.video import FrameBatch, Planes, VideoFormat
 
 _CODES = 219.0
 """8-bit codes of one nominal unit of luma."""
@@ -41,7 +40,7 @@ class Deblock(Stage):
     model: str = "transform"
     """'transform' (attenuated 4x4 transforms), or a network of scale 1, by name or the path of a .safetensors file with
     its card: luma by it, whatever the strength, chroma by the transform. A network told the quantiser does less where that
-    is small, and nothing where neither quantiser nor grid is known. Put no network that enlarges behind it: those have
+    is small, and leaves frames whose quantiser is not known to the transform. Put no network that enlarges behind it: those have
     learned blocks."""
 
     _network: LumaNetwork | None = PrivateAttr(None)
@@ -86,18 +85,28 @@ class Deblock(Stage):
         return planes if self._network is None else (self._luma(clip, self._network), *planes[1:])
 
     def _luma(self, clip: FrameBatch, network: LumaNetwork) -> Tensor:
-        """What the network makes of it; of one told the quantiser, or else what the grid lets guess, so much of its correction
-        as the step allows: a picture that was hardly damaged, or not by a codec, has little to be taken back."""
-        luma = clip.planes[0]
+        """What the network makes of it. Of one told the quantiser so much of its correction as the step allows, since a
+        picture that was hardly damaged has little to be taken back; and the transform's result for frames whose step is not
+        known: what a grid lets guess misleads a network that believes what it is told."""
         if "quantiser" not in network.card.condition:
             return network(clip)
-        size, height = (luma.shape[-2], luma.shape[-1]), clip.original()[1].height
-        steps = [self._step(clip, i, size, height) for i in range(len(clip))]
-        known = clip.quant or (None,) * len(clip)
-        told = (q or _everywhere(s) for q, s in zip(known, steps, strict=True))
-        made = network(replace(clip, quant=tuple(told)))
-        share = torch.cat([_share(step).expand(1, 1, *size) for step in steps])
-        return torch.lerp(luma.float(), made.float(), share.to(luma.device)).to(made.dtype)
+        luma, height = clip.planes[0], clip.original()[1].height
+        known = [quant is not None for quant in clip.quant or (None,) * len(clip)]
+        usual = luma if all(known) or self.strength == 0 else self._plane(clip, luma, height)
+        if not any(known):
+            return usual
+        size = luma.shape[-2], luma.shape[-1]
+        share = torch.cat(
+            [
+                _share(self._step(clip, i, size, height)).expand(1, 1, *size)
+                if known[i]
+                else torch.zeros(1, 1, *size)
+                for i in range(len(clip))
+            ]
+        )
+        made = torch.lerp(luma.float(), network(clip).float(), share.to(luma.device))
+        told = torch.tensor(known, device=luma.device).view(-1, 1, 1, 1)
+        return torch.where(told, made, usual.float()).to(luma.dtype)
 
     def _plane(self, clip: FrameBatch, plane: Tensor, source_height: int) -> Tensor:
         size = (plane.shape[-2], plane.shape[-1])
@@ -122,11 +131,6 @@ class Deblock(Stage):
         if bool((quant.steps == quant.steps[0, 0]).all()):
             return quant.steps[:1, :1].float()[None, None]
         return quant_plane(quant, size, source_height)
-
-
-def _everywhere(step: Tensor) -> QuantMap | None:
-    """A map of one (1, 1, 1, 1) step; None for 0, unknown."""
-    return QuantMap(step[0, 0]) if float(step.flatten()[0]) > 0 else None
 
 
 def _share(step: Tensor) -> Tensor:

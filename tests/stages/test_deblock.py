@@ -11,7 +11,6 @@ from torch import Tensor
 
 from restore.deblocking import block_edges, deblock
 from restore.errors import ModelError
-from restore.grid import guess_step
 from restore.metrics.fidelity import psnr, psnr_b
 from restore.nets.backends import BackEnds
 from restore.nets.condition import condition_planes
@@ -228,19 +227,22 @@ def test_a_network_told_the_quantiser_is_held_back_by_it(
     assert float((done - video.planes[0] - share * residual).abs().max()) < 0.1 / 219
 
 
-def test_such_a_network_leaves_alone_what_met_no_codec(tmp_path: Path, make_video: Make) -> None:
-    """As the transform does; a block grid that the index found speaks for a codec that exports nothing."""
+def test_frames_without_quantiser_are_left_to_the_transform(
+    tmp_path: Path, make_video: Make
+) -> None:
     stage = Deblock(model=told(tmp_path))
-    video = make_video(quant=False, facts=False)
+    video = make_video()
     stage.load(video.format, BackEnds(torch.device("cpu"), 1))
+    gap = replace(video, quant=(*video.quant[:5], None, *video.quant[6:]))
+    usual = Deblock().process(gap)[0]
     with torch.inference_mode():
-        assert torch.equal(stage.process(video)[0], video.planes[0])
-        seen = make_video(quant=False)
-        found = stage.process(seen)[0]
-        assert not torch.equal(found, seen.planes[0])
-        facts = seen.facts[seen.frames[0].scene]
-        guessed = QuantMap(torch.full((1, 1), guess_step(facts.grid)))
-        assert torch.equal(found, stage.process(replace(seen, quant=(guessed,) * len(seen)))[0])
+        done, whole = stage.process(gap)[0], stage.process(video)[0]
+        none = stage.process(make_video(quant=False))[0]
+    assert torch.equal(done[5], usual[5])
+    assert not torch.equal(whole[5], usual[5])
+    for index in (0, 4, 6):
+        torch.testing.assert_close(done[index], whole[index])
+    assert torch.equal(none, Deblock().process(make_video(quant=False))[0])
 
 
 def test_a_network_that_enlarges_is_refused(tmp_path: Path, make_video: Make) -> None:
