@@ -160,7 +160,7 @@ def test_tiles_have_no_seams(name: ArchitectureName) -> None:
     torch.manual_seed(2)
     net = build(name, 6, ARCHITECTURES[name].blocks if name == "plain" else 2, 2).eval()
     network = Network(net, name, "")
-    luma = torch.rand(1, 1, 70, 90)
+    luma = torch.rand(1, 11 if ARCHITECTURES[name].recurrent else 1, 70, 90)
     wanted = net(luma)
     found = in_tiles(TorchEngine(network, CPU, 1), luma, 32, network.reach)
     assert found.shape == wanted.shape
