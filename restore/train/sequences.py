@@ -15,7 +15,7 @@ from torch import Tensor
 
 from restore import planes
 from restore.nets.architectures import ConditionName
-from restore.train.batches import absent
+from restore.train.batches import absent, hardest, own, places
 from restore.train.processes import ALONE, Processes
 from restore.train.recipe import Optim
 from restore.train.shards import Shards
@@ -36,38 +36,27 @@ def sequence_patches(
     """The batch of one iteration, (low, high), as train.batches makes those of single frames: a function of the seed and
     the iteration alone, flipped and transposed, conditions left out for a share of the sequences, the hardest of
     `candidates` taken."""
-    rng = np.random.default_rng([optim.seed, iteration])
     masks = np.random.default_rng([optim.seed, iteration, 1])
-    sizes = np.cumsum([len(part) for part in pairs.lr])
     p = optim.crop
     lows, highs = [], []
-    for number in rng.integers(sizes[-1], size=optim.batch * optim.candidates):
-        shard = int(np.searchsorted(sizes, number, side="right"))
-        index = int(number - (sizes[shard - 1] if shard else 0))
-        y, x = (int(rng.integers(n - p + 1)) for n in pairs.lr[shard].shape[-2:])
+    for place in places(pairs, optim, iteration):
+        y, x = place.corner
         window = slice(y, y + p), slice(x, x + p)
-        turn = int(rng.integers(8))
-        low = sequence(pairs, shard, index, condition, window)
+        low = sequence(pairs, place.shard, place.index, condition, window)
         if condition:
             unknown = absent(len(condition), optim.condition_absent, masks)
             low[:, [1 + k for k in unknown]] = 0
-        lows.append(turned(low, turn, 1 + len(condition)))
-        truth = pairs.hr[shard][
-            index, :, None, scale * y : scale * (y + p), scale * x : scale * (x + p)
+        lows.append(turned(low, place.turn, 1 + len(condition)))
+        truth = pairs.hr[place.shard][
+            place.index, :, None, scale * y : scale * (y + p), scale * x : scale * (x + p)
         ]
-        highs.append(turned(nominal(truth), turn))
-    mine = [k for k in range(len(lows)) if k // optim.candidates % group.count == group.rank]
+        highs.append(turned(nominal(truth), place.turn))
+    mine = own(len(lows), optim, group)
     low, high = (torch.stack([part[k] for k in mine]).to(device) for part in (lows, highs))
     if optim.candidates == 1:
         return low, high
     # How hard a sequence is shows in any of its frames.
-    base = low[:, -1, :1]
-    if scale > 1:
-        base = planes.resample(base, (scale * p, scale * p))
-    inner = slice(scale * optim.margin, scale * (p - optim.margin))
-    error = ((high[:, -1] - base)[..., inner, inner] ** 2).mean((1, 2, 3))
-    hardest = error.view(-1, optim.candidates).argmax(1)
-    chosen = hardest + optim.candidates * torch.arange(len(hardest), device=device)
+    chosen = hardest(low[:, -1, :1], high[:, -1], optim, scale)
     return low[chosen], high[chosen]
 
 
