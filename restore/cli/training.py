@@ -138,18 +138,9 @@ def evaluate(
         tables.check_target(report, overwrite)
     recipes, measures = _names(recipe), _names(measure)
     job = Job(
-        subjects,
-        sets,
-        recipes,
-        measures,
-        frames,
-        skip,
-        pristine,
-        backbone,
-        device,
-        threads,
-        backend,
-    )
+        subjects, sets, recipes, measures, frames=frames, skip=skip, pristine=pristine, backbone=backbone,
+        device=device, threads=threads, backend=backend,
+    )  # fmt: skip
     with err.status("reading") as status:
 
         def show(line: str) -> None:

@@ -19,8 +19,6 @@ from restore.inspect.sharpness import SOFT
 
 _SMALL = 576
 """Lines up to which a picture is enlarged."""
-_TREATED = 0.35
-"""Strength of deblocking where a network follows (docs/stages.md)."""
 _WORTH_CUTTING = 0.02
 """Share of the frame that a border must take to be cut off."""
 
@@ -107,16 +105,12 @@ def _stages(seen: Inspection) -> Iterator[Suggested]:
     coded, film, fmt = is_coded(seen), seen.film, seen.source.video.layout.decoded
     enlarged = _enlarges(seen)
     model, why = _model(seen)
-    if coded:
+    if (
+        coded and not enlarged
+    ):  # else the network behind it, which has learned blocks, gains nothing from it
         step = seen.blocks.step
         source = "the bitstream says" if seen.blocks.exported else "the blocks look like"
-        strength = Setting(
-            "strength",
-            _TREATED if enlarged else 1.0,
-            "gentle: the network behind it has learned blocks itself"
-            if enlarged
-            else "no network follows",
-        )
+        strength = Setting("strength", 1.0, "no network follows")
         yield Suggested(
             "deblock",
             f"Block edges and ringing: {source} a quantiser step of {step:.0f} codes.",

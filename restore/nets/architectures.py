@@ -35,7 +35,7 @@ ArchitectureName = Literal[
     "transform",
 ]
 PlaneName = Literal["Y", "RGB"]
-ConditionName = Literal["quantiser", "picture_type"]
+ConditionName = Literal["quantiser", "picture_type", "change"]
 
 
 @dataclass(frozen=True)

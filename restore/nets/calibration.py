@@ -3,6 +3,9 @@
 Dead leaves (Lee, Mumford and Huang 2001): discs of all sizes that cover one another have the edges, the flat places
 and the spectrum of photographs. On top of them shading, texture, stripes up to the finest, grain, and the blocks of a
 coarse quantiser.
+
+The stills that networks may be trained on (train.drawn) are of the same kind, but large, with letters in OpenCV's fonts,
+half a second each. These are made when a network is first run: they are small and need PyTorch alone.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from restore.nets.condition import PICTURE_TYPES, steps_to_plane
+from restore.nets.condition import PICTURE_TYPES, steps_to_plane, to_change
 
 SIDE = 64
 """Samples; a multiple of 8."""
@@ -27,15 +30,21 @@ def drawn_pictures(planes: int, colours: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     pictures = []
     for number, step in enumerate(STEPS):
-        luma = _picture(generator)
+        luma = clean = _picture(generator)
         if step:
             luma = _blocks(luma, step / 219)
         tints = 1 - 0.2 * torch.rand(colours - 1, 1, 1, generator=generator)
         shown = [luma[None], luma[None] * tints]
         types = list(PICTURE_TYPES.values())
-        facts = [steps_to_plane(torch.tensor(step)), torch.tensor(types[number % len(types)])]
+        # Averaging frames takes about half of what a codec did.
+        taken = to_change((luma - clean) / 2)
+        facts = [
+            steps_to_plane(torch.tensor(step)),
+            torch.tensor(types[number % len(types)]),
+            taken,
+        ]
         known = 1.0 if step else 0.0  # 0: the bitstream said nothing
-        facts = [known * facts[i % 2] for i in range(planes - colours)]
+        facts = [known * facts[i % 3] for i in range(planes - colours)]
         pictures.append(torch.cat([*shown, *(f.expand(1, SIDE, SIDE) for f in facts)]))
     return torch.stack(pictures)
 

@@ -31,6 +31,9 @@ from restore.nets.engine import Network
 from restore.options import Options, check, hint
 from restore.resources import models_dir
 
+UNDAMAGED = "undamaged input, PSNR left"
+"""The score that is a PSNR, in dB: of what a network makes of input that equals its truth."""
+
 
 class ModelCard(Options):
     """What a set of weights is, where it comes from and what it can do."""
@@ -59,7 +62,13 @@ class ModelCard(Options):
     weak_at: str
     """Where not to use it."""
     scores: dict[str, float] = {}
-    """Y-PSNR gain over Lanczos, dB, 8-bit limited-range codes, 8 px border cropped; per recipe or category."""
+    """Y-PSNR gain over Lanczos, dB, 8-bit limited-range codes, 8 px border cropped; per recipe or category. One is no gain:
+    UNDAMAGED."""
+
+    @property
+    def best_gain(self) -> float | None:
+        """The largest gain, dB; None where none was measured."""
+        return max((v for key, v in self.scores.items() if key != UNDAMAGED), default=None)
 
 
 def model_names() -> list[str]:
@@ -114,7 +123,7 @@ def as_network(net: nn.Module, card: ModelCard) -> Network:
     network = Network(
         net, card.name, card.sha256, ARCHITECTURES[card.architecture].residual, planes
     )
-    return replace(network, gain=max(card.scores.values())) if card.scores else network
+    return network if card.best_gain is None else replace(network, gain=card.best_gain)
 
 
 def read_card(path: Path) -> ModelCard:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from restore import planes
 from restore.nets.architectures import ConditionName
+from restore.train.front import behind
 from restore.train.processes import ALONE, Processes
 from restore.train.recipe import Optim
 from restore.train.shards import Shards
@@ -30,27 +32,22 @@ def patches(
 
     With `candidates` that many are drawn for each, and the one Lanczos is furthest from the truth on is taken: most of
     a picture is smooth and teaches nothing (SamplingAug, Wang et al. 2021)."""
-    rng = np.random.default_rng([optim.seed, iteration])
     masks = np.random.default_rng([optim.seed, iteration, 1])
-    sizes = np.cumsum([len(part) for part in pairs.lr])
     p = optim.crop
     lows, highs, told = [], [], []
-    for number in rng.integers(sizes[-1], size=optim.batch * optim.candidates):
-        shard = int(np.searchsorted(sizes, number, side="right"))
-        index = int(number - (sizes[shard - 1] if shard else 0))
-        lr, hr = pairs.lr[shard], pairs.hr[shard]
-        y, x = (int(rng.integers(n - p + 1)) for n in lr.shape[-2:])
-        low = lr[index, lr.shape[1] // 2, ..., y : y + p, x : x + p]
-        high = hr[index, ..., scale * y : scale * (y + p), scale * x : scale * (x + p)]
-        turn = int(rng.integers(8))
+    for place in places(pairs, optim, iteration):
+        (y, x), turn = place.corner, place.turn
+        lr, hr = pairs.lr[place.shard], pairs.hr[place.shard]
+        low = lr[place.index, lr.shape[1] // 2, ..., y : y + p, x : x + p]
+        high = hr[place.index, ..., scale * y : scale * (y + p), scale * x : scale * (x + p)]
         lows.append(_turned(low, turn))
         highs.append(_turned(high, turn))
         if condition:
             window = slice(y, y + p), slice(x, x + p)
-            known = pairs.maps[shard].planes(condition, index, window)
+            known = pairs.maps[place.shard].planes(condition, place.index, window)
             known[absent(len(condition), optim.condition_absent, masks)] = 0
             told.append(_turned(known, turn))
-    mine = [k for k in range(len(lows)) if k // optim.candidates % group.count == group.rank]
+    mine = own(len(lows), optim, group)
     low, high = (
         planes.to_nominal(
             with_colours(torch.stack([part[k] for k in mine])).to(device), 8, full_range=False, chroma=False
@@ -58,17 +55,53 @@ def patches(
         for part in (lows, highs)
     )  # fmt: skip
     if condition:
-        low = torch.cat([low, torch.stack([told[k] for k in mine]).to(device)], 1)
+        low = behind(
+            torch.cat([low, torch.stack([told[k] for k in mine]).to(device)], 1), condition
+        )
     if optim.candidates == 1:
         return low, high
-    base = low[:, : high.shape[1]]
-    if scale > 1:
-        base = planes.resample(base, (scale * p, scale * p))
-    inner = slice(scale * optim.margin, scale * (p - optim.margin))
-    error = ((high - base)[..., inner, inner] ** 2).mean((1, 2, 3))
-    hardest = error.view(-1, optim.candidates).argmax(1)
-    chosen = hardest + optim.candidates * torch.arange(len(hardest), device=device)
+    chosen = hardest(low[:, : high.shape[1]], high, optim, scale)
     return low[chosen], high[chosen]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a patch is cut from, and how it is turned."""
+
+    shard: int
+    index: int
+    """Of the sample in its shard."""
+    corner: tuple[int, int]
+    """(down, right), low-resolution samples."""
+    turn: int
+    """One of the eight symmetries of the square."""
+
+
+def places(pairs: Shards, optim: Optim, iteration: int) -> Iterator[Place]:
+    """Of one iteration, `candidates` for each patch of the batch, side by side."""
+    rng = np.random.default_rng([optim.seed, iteration])
+    sizes = np.cumsum([len(part) for part in pairs.lr])
+    for number in rng.integers(sizes[-1], size=optim.batch * optim.candidates):
+        shard = int(np.searchsorted(sizes, number, side="right"))
+        index = int(number - (sizes[shard - 1] if shard else 0))
+        y, x = (int(rng.integers(n - optim.crop + 1)) for n in pairs.lr[shard].shape[-2:])
+        yield Place(shard, index, (y, x), int(rng.integers(8)))
+
+
+def own(count: int, optim: Optim, group: Processes) -> list[int]:
+    """Which of `count` candidates are this process's: every n-th patch with all of its candidates."""
+    return [k for k in range(count) if k // optim.candidates % group.count == group.rank]
+
+
+def hardest(picture: Tensor, truth: Tensor, optim: Optim, scale: int) -> Tensor:
+    """Of each patch's candidates the number of the one that Lanczos makes worst of: (B * candidates, C, p, p) against
+    (B * candidates, C, s*p, s*p) -> (B,)."""
+    p = optim.crop
+    base = planes.resample(picture, (scale * p, scale * p)) if scale > 1 else picture
+    inner = slice(scale * optim.margin, scale * (p - optim.margin))
+    error = ((truth - base)[..., inner, inner] ** 2).mean((1, 2, 3))
+    worst = error.view(-1, optim.candidates).argmax(1)
+    return worst + optim.candidates * torch.arange(len(worst), device=worst.device)
 
 
 def with_colours(codes: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from restore.nets.files import ModelCard, save_model
 from restore.train.batches import patches
 from restore.train.drawn import NAME as DRAWN
 from restore.train.files import writing
+from restore.train.front import add_fronts, read_front
 from restore.train.losses import Objective, objective
 from restore.train.maps import add_maps
 from restore.train.networks import predict, ship
@@ -101,7 +102,13 @@ def train(
         conditioned = bool(recipe.network.condition)
         if conditioned:
             group.once(lambda: add_maps(shards, say))
-        pairs, held = (read_shards(shards, kind, maps=conditioned) for kind in ("train", "val"))
+        front = read_front(recipe.network.front) if recipe.network.front else None
+        if front is not None:
+            group.once(lambda: add_fronts(shards, front, say))
+        pairs, held = (
+            read_shards(shards, kind, maps=conditioned, front=front is not None)
+            for kind in ("train", "val")
+        )
         say(f"{len(pairs)} training samples, {len(held)} held out; {place}, {precision(place)}")
         job = Run(
             recipe, recipe_path.name, pairs, held, objective(recipe, place), work, minutes, say, group

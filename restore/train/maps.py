@@ -29,7 +29,7 @@ from restore.errors import RestoreError, TrainError
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
 from restore.nets.architectures import ConditionName
-from restore.nets.condition import PICTURE_TYPES, steps_to_plane
+from restore.nets.condition import PICTURE_TYPES, steps_to_plane, to_change
 from restore.train.files import write_whole
 
 CELL = 16
@@ -46,6 +46,8 @@ class Maps:
     """(N, C, rows, columns) float16."""
     types: Tensor
     """(N, C) uint8."""
+    change: Tensor | None = None
+    """(N, h, w) float16, nominal luma, of train.front; None: nothing was put before the network."""
 
     def planes(
         self,
@@ -55,7 +57,7 @@ class Maps:
         frame: int | None = None,
     ) -> Tensor:
         """(len(names), h, w) float32: the planes of nets.condition for one frame of sample `index` (None: the middle
-        one), where `window` (rows, columns), in samples of the crop, lies."""
+        one, of which alone `change` is known), where `window` (rows, columns), in samples of the crop, lies."""
         frame = self.steps.shape[1] // 2 if frame is None else frame
         rows, columns = (torch.arange(s.start, s.stop) // CELL for s in window)
         found = torch.zeros(len(names), len(rows), len(columns))
@@ -63,6 +65,9 @@ class Maps:
             if name == "quantiser":
                 steps = self.steps[index, frame][rows[:, None], columns].float()
                 found[plane] = steps_to_plane(steps)
+            elif name == "change":
+                if self.change is not None:
+                    found[plane] = to_change(self.change[index, window[0], window[1]].float())
             else:
                 found[plane] = PICTURE_TYPES.get(TYPES[int(self.types[index, frame])], 0.0)
         return found

@@ -186,8 +186,11 @@ class Network(Options):
     plane: PlaneName = "Y"
     """RGB: three planes in and out, for comparison with luma; learns from stills alone (restore/train/colour.py)."""
     condition: list[ConditionName] = []
-    """What the bitstream says, as input planes beside luma (docs/networks.md): quantiser, picture_type. plain and
-    recurrent only."""
+    """What is known beside luma, as input planes (docs/networks.md): quantiser and picture_type, which the bitstream says;
+    change, what stages before the network changed, which needs a front. plain and recurrent only."""
+    front: str | None = None
+    """A pipeline, by name or path, that the network is to work in: those of its stages that come before its upscale are put
+    before the network in training, too. Samples must have as many frames (context) as they look at."""
     branches: bool = True
     """Train `plain` kernels as sums of branches; false: as they ship, which suits muon better."""
     symmetric: bool = False
@@ -199,6 +202,14 @@ class Network(Options):
     network may start from a plain one, too."""
     weak_at: str = ""
     """For the card: what it is bad at."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Network:
+        if (self.front is None) != ("change" not in self.condition):
+            raise ValueError('front and condition "change" together, or neither')
+        if self.front is not None and (self.architecture != "plain" or self.plane != "Y"):
+            raise ValueError("architecture plain and plane Y with a front")
+        return self
 
     @property
     def recurrent(self) -> bool:

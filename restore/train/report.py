@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from restore import planes
 from restore.train.colour import luma_of
 from restore.train.files import write_whole
-from restore.train.networks import predict
+from restore.train.front import behind
+from restore.train.networks import enlarged, predict
 from restore.train.recipe import Network, Recipe
 from restore.train.shards import Shards
 from restore.train.state import Look
@@ -142,8 +143,9 @@ def triplets(net: nn.Module, held: Shards, shape: Network) -> list[str]:
     for shard, index in chosen(held):
         sequence = held.samples[shard][index]["sequence"]
         low, truths = examined(held, shard, index, shape)
-        base, residual = predict(net, shape, low.to(device), torch.float32)
-        up, out = (frames_of(picture)[-1:].cpu() for picture in (base, base + residual))
+        given = behind(low.to(device), shape.condition)
+        base, residual = predict(net, shape, given, torch.float32)
+        up, out = frames_of(enlarged(low, shape))[-1:], frames_of(base + residual)[-1:].cpu()
         truth = truths[-1:]
         caption = (
             f"{sequence['category']}, {sequence['source']}: {shape.base} {psnr(up, truth):.2f} dB, "

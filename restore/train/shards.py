@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from restore.train.codecs import Codes
 from restore.train.colour import to_420
 from restore.train.degrade import Pair, degrade
 from restore.train.files import WriteError, write_whole, writing
+from restore.train.front import read_changes
 from restore.train.maps import Maps, make_maps, read_maps
 from restore.train.passage import Passages, find_passages, read_passages
 from restore.train.plan import Category, draw, validated
@@ -122,9 +123,9 @@ def make_shards(
             pool.shutdown(cancel_futures=True)
 
 
-def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
-    """All shards of `kind` ('train' or 'val') in `folder`, with their `maps` if wanted; TrainError if there are none or
-    one is damaged."""
+def read_shards(folder: Path, kind: str, *, maps: bool = False, front: bool = False) -> Shards:
+    """All shards of `kind` ('train' or 'val') in `folder`, with their `maps` if wanted, and with what a `front` changed in
+    these; TrainError if there are none or one is damaged."""
     shards = Shards([], [], [])
     for path in sorted(folder.glob(f"{kind}-*.json")):
         try:
@@ -146,7 +147,10 @@ def read_shards(folder: Path, kind: str, *, maps: bool = False) -> Shards:
                 f"{path}: damaged shard ({error}); delete it and make it again"
             ) from None
         if maps:
-            shards.maps.append(read_maps(path, len(shards.lr[-1])))
+            known = read_maps(path, len(shards.lr[-1]))
+            if front:
+                known = replace(known, change=read_changes(path, len(shards.lr[-1])))
+            shards.maps.append(known)
     if not shards.lr:
         raise TrainError(
             f"{folder}: no {kind}-*.safetensors shards; give --data, the folder of clean material that they are made from"

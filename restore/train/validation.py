@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from restore import planes
 from restore.nets.architectures import ConditionName
+from restore.nets.files import UNDAMAGED
 from restore.train.batches import with_colours
 from restore.train.colour import luma_of
-from restore.train.networks import predict
+from restore.train.front import behind
+from restore.train.networks import enlarged, predict
 from restore.train.plan import CATEGORIES
 from restore.train.recipe import Network
 from restore.train.sequences import sequence
@@ -51,17 +53,18 @@ class Scores:
 
     def on_card(self) -> dict[str, float]:
         """As a model's card has them."""
-        kept = {} if self.kept is None else {"undamaged input, PSNR left": round(self.kept, 1)}
+        kept = {} if self.kept is None else {UNDAMAGED: round(self.kept, 1)}
         return self.gains | kept
 
 
 @torch.no_grad()
 def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device) -> Scores:
     """Scores of `net` (the shipped form of the recipe's `shape`), in float32. Long validation sets are strided. Where it
-    has conditions, 'held-out blind' is the mean without any."""
+    has conditions, 'held-out blind' is the mean without any; where it has a front, 'held-out alone' that without the front."""
     net = net.to(device)
     gains: dict[str, list[float]] = {category: [] for category in CATEGORIES}
     blind: dict[str, list[float]] = {category: [] for category in CATEGORIES}
+    alone: dict[str, list[float]] = {category: [] for category in CATEGORIES}
     first: dict[str, list[float]] = {category: [] for category in CATEGORIES}
     reached, bases, kept = [], [], list[float]()
     most = VALIDATION_SEQUENCES if shape.recurrent else VALIDATION_SAMPLES
@@ -74,8 +77,9 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
                 continue
             category = sample["sequence"]["category"]
             low, truths = (part.to(device) for part in examined(held, shard, index, shape))
-            base, residual = predict(net, shape, low, torch.float32)
-            pictures, result = frames_of(base), frames_of(base + residual)
+            pictures = frames_of(enlarged(low, shape))
+            base, residual = predict(net, shape, behind(low, shape.condition), torch.float32)
+            result = frames_of(base + residual)
             after, before = psnr(result[-1:], truths[-1:]), psnr(pictures[-1:], truths[-1:])
             if before == PERFECT:
                 kept.append(after)
@@ -87,14 +91,18 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
                 first[category].append(
                     psnr(result[:1], truths[:1]) - psnr(pictures[:1], truths[:1])
                 )
-            if shape.condition:
-                known = slice(1, 1 + len(shape.condition))
-                low[..., known, :, :] = 0
-                base, residual = predict(net, shape, low, torch.float32)
-                blind[category].append(psnr(frames_of(base + residual)[-1:], truths[-1:]) - before)
+            told = range(1, 1 + len(shape.condition))
+            front = [k for k in told if shape.condition[k - 1] == "change"]
+            for unknown, others in ((front, alone), (list(told), blind)):
+                if unknown:
+                    known = low.clone()
+                    known[..., unknown, :, :] = 0
+                    base, residual = predict(net, shape, known, torch.float32)
+                    done = frames_of(base + residual)[-1:]
+                    others[category].append(psnr(done, truths[-1:]) - before)
     found = {f"held-out {k}": round(float(np.mean(v)), 3) for k, v in gains.items() if v}
     found["held-out mean"] = round(float(np.mean(list(found.values()))), 3)
-    for name, others in (("blind", blind), ("first frame", first)):
+    for name, others in (("alone", alone), ("blind", blind), ("first frame", first)):
         means = [float(np.mean(v)) for v in others.values() if v]
         if means:
             found[f"held-out {name}"] = round(float(np.mean(means)), 3)
@@ -104,7 +112,7 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
 
 
 def examined(pairs: Shards, shard: int, index: int, shape: Network) -> tuple[Tensor, Tensor]:
-    """What `predict` takes of one sample, a batch of one, and the truth of its frames: uint8 codes, (T, 1, s*h, s*w), of
+    """What `predict` takes of one sample (once `behind` a front, where there is one), a batch of one, and the truth of its frames: uint8 codes, (T, 1, s*h, s*w), of
     R, G, B (1, 3, s*h, s*w)."""
     truth = pairs.hr[shard][index]
     if shape.recurrent:
@@ -127,7 +135,8 @@ def middle(
     if not condition:
         return luma
     window = slice(0, luma.shape[-2]), slice(0, luma.shape[-1])
-    return torch.cat([luma, pairs.maps[shard].planes(condition, index, window)[None]], 1)
+    known = pairs.maps[shard].planes(condition, index, window)[None]
+    return torch.cat([luma, known], 1)
 
 
 def psnr(nominal: Tensor, truth: Tensor) -> float:

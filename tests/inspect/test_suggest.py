@@ -43,7 +43,7 @@ def settings(made: Suggestion, kind: str) -> dict[str, object]:
 
 def test_a_coarse_codec_is_answered(coarse: Inspection) -> None:
     made = suggest(coarse)
-    assert [s.kind for s in made.stages] == ["deblock", "align", "upscale", "preserve_color"]
+    assert [s.kind for s in made.stages] == ["align", "upscale", "preserve_color"]
     assert settings(made, "upscale")["model"] == "film_x2"
 
 

@@ -133,6 +133,16 @@ def test_shipped_networks_lose_little(name: str) -> None:
     assert 0.0001 < loss(network, OpenVinoEngine(network, 2, "int8")) < WORST_LOSS
 
 
+def test_the_gain_is_the_best_there_is_and_no_psnr() -> None:
+    net, card = load_model("film_deblock")
+    scores = {"held-out mpeg1": 0.7, "held-out rv20": 1.5, "undamaged input, PSNR left": 59.3}
+    assert as_network(net, card.model_copy(update={"scores": scores})).gain == 1.5
+    del scores["held-out mpeg1"], scores["held-out rv20"]
+    for unknown in (scores, {}):
+        assert as_network(net, card.model_copy(update={"scores": unknown})).gain == 2.0
+    assert as_network(net, card).gain < 3
+
+
 def test_drawn_pictures_span_what_film_holds() -> None:
     pictures = drawn_pictures(5, 3)
     assert torch.equal(pictures, drawn_pictures(5, 3))

@@ -57,11 +57,13 @@ MUON = RECIPE.replace("channels = 4", "channels = 16\nbranches = false").replace
     "[optim]", '[optim]\noptimiser = "muon"\ncandidates = 3'
 )
 
+TIED = MUON.replace("branches = false", "branches = false\nsymmetric = true")
+
 
 @pytest.mark.parametrize(
     ("text", "losses"),
-    [(RECIPE, ""), (RECIPE, ALL_LOSSES), (MUON, "")],
-    ids=["default", "every loss", "muon on the hardest patches"],
+    [(RECIPE, ""), (RECIPE, ALL_LOSSES), (MUON, ""), (TIED, "")],
+    ids=["default", "every loss", "muon on the hardest patches", "tied weights"],
 )
 def test_an_interrupted_run_gives_the_same_checkpoint(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, losses: str

@@ -1,0 +1,165 @@
+"""What the stages before a network make of packed pairs: the sidecar of a shard whose recipe names a front.
+
+<shard>.front.safetensors, made by the very stages that `restore run` puts before the network (N samples, crop h x w):
+  change  (N, h, w) float16   nominal luma as decoded less that which those stages leave, middle frame
+So a network that is to work behind them learns on what they leave, and sees what they took (nets.condition: `change`).
+They see the `context` frames of a sample and no more of its picture than was kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from restore import planes
+from restore.color import ColorInfo
+from restore.errors import PipelineFileError, TrainError
+from restore.motion import MotionService
+from restore.nets.architectures import ConditionName
+from restore.nets.condition import CHANGE_UNIT
+from restore.pipeline import PipelineSpec, find_pipeline, read_pipeline
+from restore.stage import Stage
+from restore.train.files import write_whole
+from restore.train.maps import CELL, TYPES, Maps, read_maps
+from restore.video import FrameBatch, FrameInfo, QuantMap, VideoFormat
+
+UPSCALE = "upscale"
+"""The kind of stage that a front ends before."""
+
+
+def read_front(name: str) -> PipelineSpec:
+    """The pipeline `name`, a file or a shipped one's name, cut off before its network. TrainError where there is none, or
+    nothing before it."""
+    try:
+        spec = read_pipeline(find_pipeline(name))
+    except PipelineFileError as error:
+        raise TrainError(f"[network]: front: {error}") from None
+    kinds = [stage.kind for stage in spec.stages]
+    count = kinds.index(UPSCALE) if UPSCALE in kinds else len(kinds)
+    if not count:
+        raise TrainError(
+            f"[network]: front: expected a pipeline with stages before {UPSCALE}, got {name}: {', '.join(kinds)}"
+        )
+    return replace(spec, stages=spec.stages[:count])
+
+
+def sidecar(shard: Path) -> Path:
+    """Where the changes of the shard with this index (.json) are."""
+    return shard.with_suffix(".front.safetensors")
+
+
+def add_fronts(
+    folder: Path, front: PipelineSpec, progress: Callable[[str], None] = lambda _: None
+) -> None:
+    """Makes the sidecars that shards in `folder` lack, or have of another front. Their maps must be there. TrainError
+    where samples have too few frames for the stages."""
+    wanted = _fingerprint(front)
+    for index in sorted(folder.glob("*-*.json")):
+        path = sidecar(index)
+        if _made_by(path) != wanted:
+            write_whole(path, save({"change": _changes(index, front)}, {"front": wanted}))
+            kinds = ", ".join(stage.kind for stage in front.stages)
+            progress(f"{index.stem}: passed through {kinds}")
+
+
+def read_changes(index: Path, samples: int) -> Tensor:
+    """(N, h, w) float16 of a shard with so many samples; TrainError if its sidecar is missing or damaged."""
+    path = sidecar(index)
+    try:
+        change = load_file(path)["change"]
+    except Exception as error:  # safetensors raises its own, KeyError, OSError ...
+        raise TrainError(f"{path}: damaged ({error}); delete it, it will be made again") from None
+    if len(change) != samples:
+        raise TrainError(
+            f"{path}: expected {samples} samples, as the shard has, got {len(change)}; delete it, it will be made again"
+        )
+    return change
+
+
+def behind(low: Tensor, condition: Sequence[ConditionName]) -> Tensor:
+    """(..., 1 + k, h, w), luma as decoded and the planes of `condition` -> the same with the luma that the front left,
+    wherever its change is given."""
+    if "change" not in condition:
+        return low
+    at = 1 + condition.index("change")
+    left = low[..., :1, :, :] - CHANGE_UNIT * low[..., at : at + 1, :, :]
+    return torch.cat([left, low[..., 1:, :, :]], -3)
+
+
+def _changes(index: Path, front: PipelineSpec) -> Tensor:
+    try:
+        codes = load_file(index.with_suffix(".safetensors"))["lr"]
+    except Exception as error:  # as above
+        raise TrainError(f"{index}: damaged shard ({error}); delete it and make it again") from None
+    maps = read_maps(index, len(codes))
+    stages = [stage.build() for stage in front.stages]
+    wanted = 1 + sum(sum(stage.window) for stage in stages)
+    if codes.ndim != 4 or codes.shape[1] < wanted:
+        raise TrainError(
+            f"{index}: front: expected luma and at least {wanted} frames a sample, which its stages look at, got "
+            f"{tuple(codes.shape[1:])}; set context = {wanted} in [data]"
+        )
+    found = torch.zeros(len(codes), *codes.shape[-2:], dtype=torch.float16)
+    for number, frames in enumerate(codes):
+        motion = MotionService(front.motion, torch.device("cpu"))
+        try:
+            clip = _clip(frames, maps, number)
+            motion.add(clip.frames, clip.planes[0])
+            found[number] = _passed(replace(clip, motion=motion), stages)
+        finally:
+            motion.close()
+    return found
+
+
+def _clip(frames: Tensor, maps: Maps, number: int) -> FrameBatch:
+    """(C, h, w) codes of sample `number` as a scene. A frame that shows the one before it again is that frame, as edges
+    of scenes are filled."""
+    first = len(frames) // 2
+    places = [first] * len(frames)
+    for step in (1, -1):
+        for k in range(first + step, len(frames) if step > 0 else -1, step):
+            again = bool((frames[k] == frames[k - step]).all())
+            places[k] = places[k - step] + (0 if again else step)
+    types = maps.types[number].tolist()
+    infos = [FrameInfo(p, p, 1, picture_type=TYPES[t]) for p, t in zip(places, types, strict=True)]
+    quant = [
+        QuantMap(steps.float(), CELL) if bool(steps.any()) else None for steps in maps.steps[number]
+    ]
+    height, width = frames.shape[-2:]
+    fmt = VideoFormat(width, height, None, 8, Fraction(1, 25), ColorInfo(full_range=False))
+    luma = planes.to_nominal(frames[:, None], 8, full_range=False, chroma=False)
+    return FrameBatch((luma,), tuple(infos), fmt, quant=tuple(quant))
+
+
+def _passed(clip: FrameBatch, stages: list[Stage]) -> Tensor:
+    """(h, w): nominal luma of the clip's middle frame less what `stages` make of it."""
+    raw = clip.planes[0][len(clip) // 2, 0]
+    for stage in stages:
+        stage.reset()
+        past, future = stage.window
+        made = stage.process(clip)
+        clip = clip[past : len(clip) - future].with_planes(made, clip.format)
+    return raw - clip.planes[0][len(clip) // 2, 0]
+
+
+def _fingerprint(front: PipelineSpec) -> str:
+    document = front.document()
+    return json.dumps([document["stages"], document["motion"]], sort_keys=True)
+
+
+def _made_by(path: Path) -> str | None:
+    """The fingerprint of the front whose changes `path` holds; None where there are none."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except Exception:  # missing or damaged: made again
+        return None
+    return metadata.get("front")
