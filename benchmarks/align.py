@@ -80,22 +80,27 @@ def results(
     yield BASE[scale], low if scale == 1 else best_lanczos(low, given.format, scale, truth)
     for name, chain in chains.items():
         yield name, restored(given, chain, CPU, 1)
-    yield "truth", truth
 
 
 def rows_of(path: Path, scale: int, options: argparse.Namespace) -> Iterator[Row]:
     truth = torch.from_numpy(read_clip(path, options.frames, 16 * scale).codes)[:, None]
     size = f"{truth.shape[-1] // scale}x{truth.shape[-2] // scale}"
     clip = f"{' '.join(path.stem.split('_')[:2])}, {size}"
+    seen = slice(options.skip, None)
+
+    def row(recipe: str, method: str, found: Tensor) -> Row:
+        steady = steadiness(found[seen], truth[seen], BORDER)
+        value = psnr(found[seen], truth[seen], BORDER)
+        ewarp, flicker = round(steady.warping_error, 7), round(steady.flicker, 3)
+        return Row(clip, recipe, scale, method, round(value, 3), ewarp, flicker)
+
+    own = row("", "truth", truth)
     for recipe in options.recipes:
         with tempfile.TemporaryDirectory() as folder:
             given = degraded(truth, recipe, scale, Path(folder))
             for method, found in results(given, truth, scale, chains(scale, options.pipeline)):
-                seen = slice(options.skip, None)
-                steady = steadiness(found[seen], truth[seen], BORDER)
-                value = psnr(found[seen], truth[seen], BORDER)
-                ewarp, flicker = steady.warping_error, steady.flicker
-                yield Row(clip, recipe, scale, method, value, ewarp, flicker)
+                yield row(recipe, method, found)
+        yield replace(own, recipe=recipe)
 
 
 def chains(scale: int, pipeline: str) -> dict[str, PipelineSpec]:

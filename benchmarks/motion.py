@@ -1,6 +1,6 @@
 """The motion service: how far off it is where the truth is known, and how long it takes.
 
-    python benchmarks/motion.py [--presets ultrafast fast medium] [--write docs/motion.md]
+    python benchmarks/motion.py [--presets ultrafast fast medium lk] [--write docs/motion.md]
 
 Scenes are drawn, 352x288, so that their motion is known at every sample; EPE is the mean distance in samples between
 the flow found and the truth, over samples that both frames show. *coded*: both frames went through MPEG-1 at 600 kb/s.
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from restore.evaluate.recipes import mpeg1
 from restore.flow import Estimator, Field
+from restore.lucas_kanade import estimate
 from restore.motion import MotionOptions, MotionService
 from restore.train.codecs import decode, encode
 from restore.video import FrameInfo
@@ -34,7 +35,8 @@ CPU = torch.device("cpu")
 SIZES = [(288, 352), (576, 720), (720, 1280)]
 PAIRS = [(3, 4), (3, 2), (3, 5)]
 """Target and reference."""
-PRESETS = ("ultrafast", "fast", "medium")
+PRESETS = ("ultrafast", "fast", "medium", "lk")
+"""Of dense inverse search; and Lucas-Kanade."""
 Codes = NDArray[np.uint8]
 
 
@@ -50,8 +52,12 @@ def film(scene: Scene, coded: bool) -> Codes:
         return decode(path, (codes.shape[1], codes.shape[2])).copy()
 
 
+def options_for(preset: str) -> MotionOptions:
+    return MotionOptions.model_validate({"method": "lk"} if preset == "lk" else {"preset": preset})
+
+
 def service(codes: Codes, preset: str) -> MotionService:
-    found = MotionService(MotionOptions(preset=preset), CPU)  # type: ignore[arg-type]
+    found = MotionService(options_for(preset), CPU)
     infos = tuple(FrameInfo(i, i, 1) for i in range(len(codes)))
     found.add(infos, (torch.from_numpy(codes)[:, None].float() - 16) / 219)
     return found
@@ -90,12 +96,12 @@ def speed(preset: str, size: tuple[int, int], runs: int) -> float:
     scene = replace(CAMERAS[2], height=size[0], width=size[1])
     codes = np.stack([np.clip(scene.frame(t), 0, 255).astype(np.uint8) for t in range(2)])
 
+    if preset == "lk":
+        planes = [torch.from_numpy(c)[None, None].float() for c in codes]
+        with torch.inference_mode():
+            return median_ms(lambda _: estimate(planes[0], planes[1]), runs)
     estimator = Estimator(preset)
-
-    def pair(_: int) -> object:
-        return estimator(codes[0], codes[1])
-
-    return median_ms(pair, runs)
+    return median_ms(lambda _: estimator(codes[0], codes[1]), runs)
 
 
 def accuracy_table(presets: list[str]) -> list[str]:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
-"""(H, W, 2): displacement in samples, x then y. Or (H, W): one value for each sample."""
+from restore.warping import Field as Field
+from restore.warping import grid
+
 Codes = NDArray[np.uint8]
 """(H, W) luma, 8-bit codes."""
 
@@ -26,11 +27,11 @@ _SEARCHED = 88
 """Width, in samples, of the small pictures in which shifts are looked for."""
 _PEAK = 5.0
 """A shift must stand out from chance by so many standard deviations ..."""
-_SHARE = 0.004
+SHARE = 0.004
 """... and explain this share of the picture better."""
-_BETTER = 0.6
+BETTER = 0.6
 """The squared error around a sample must be this much smaller ..."""
-_FLOOR = 2.0
+FLOOR = 2.0
 """... and smaller by so much, in squared 8-bit codes."""
 _AROUND = 7
 """Side of the square in which errors are compared."""
@@ -64,7 +65,7 @@ class Estimator:
         for shift in shifts(target, reference):
             there = np.broadcast_to(np.asarray(shift, np.float32), flow.shape)
             shifted = moved(reference, there)
-            if _explains(_error(target, shifted), wrong).mean() < _SHARE:
+            if _explains(_error(target, shifted), wrong).mean() < SHARE:
                 continue
             other = self._searched(target, shifted)
             # The shifted picture was cut at its edges, but the way leads to where it came from.
@@ -116,17 +117,30 @@ def doubt(forth: Field, back: Field) -> Field:
 
 
 def shifts(target: Codes, reference: Codes) -> list[tuple[float, float]]:
-    """Up to two displacements (x, y) of at least FAST samples that a part of the picture may have made: peaks of the
-    phase correlation (Kuglin and Hines 1975) of small pictures."""
+    """Up to two displacements (x, y) of at least FAST samples that a part of the picture may have made."""
     height, width = target.shape
-    ratio = max(1, round(width / _SEARCHED))
+    ratio = reduction(width)
     size = (width // ratio, height // ratio)
     if min(size) < 16:
         return []
+    small: list[Any] = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (target, reference)]  # fmt: skip
+    return far_peaks(small[0], small[1], ratio)
+
+
+def reduction(width: int) -> int:
+    """How many times smaller than a picture of this width those are that shifts are looked for in."""
+    return max(1, round(width / _SEARCHED))
+
+
+def far_peaks(target: Any, reference: Any, ratio: int) -> list[tuple[float, float]]:
+    """`shifts` of pictures `ratio` times as large as these small ones, (h, w) each: peaks of their phase correlation
+    (Kuglin and Hines 1975)."""
+    height, width = target.shape
+    size = (width, height)
     window = np.hanning(size[1])[:, None] * np.hanning(size[0])[None]
     spectra = []
     for picture in (target, reference):
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+        small = picture.astype(np.float64)
         spectra.append(np.fft.rfft2((small - small.mean()) * window))
     cross = spectra[1] * spectra[0].conj()
     found = np.fft.irfft2(cross / (np.abs(cross) + 1e-9), s=(size[1], size[0]))
@@ -144,12 +158,6 @@ def shifts(target: Codes, reference: Codes) -> list[tuple[float, float]]:
     return peaks
 
 
-def grid(height: int, width: int) -> tuple[Field, Field]:
-    """x (1, W) and y (H, 1)."""
-    x = np.arange(width, dtype=np.float32)[None]
-    return x, np.arange(height, dtype=np.float32)[:, None]
-
-
 def _error(target: Codes, other: Codes) -> Field:
     """(H, W): mean squared difference around each sample."""
     difference: Any = cv2.absdiff(target, other)
@@ -160,4 +168,4 @@ def _error(target: Codes, other: Codes) -> Field:
 
 
 def _explains(error: Field, wrong: Field) -> NDArray[np.bool_]:
-    return np.asarray(error < _BETTER * wrong - _FLOOR, np.bool_)
+    return np.asarray(error < BETTER * wrong - FLOOR, np.bool_)

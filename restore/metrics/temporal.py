@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restore.motion import warp
+from restore.warping import warp
 
 ALPHA = 50.0
 """How fast a place that cannot be followed loses its weight (Lai et al. 2018)."""

@@ -35,7 +35,7 @@ RUN_IN = 12
 starts inside a scene."""
 
 Warp = Callable[[Tensor, Tensor], Tensor]
-"""(N, C, h, w) planes and (N, 2, h, w) flow -> the planes moved; see restore.motion.warp."""
+"""(N, C, h, w) planes and (N, 2, h, w) flow -> the planes moved; see restore.warping.warp."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restore.motion import trust, warp
+from restore.motion import trust
 from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
 from restore.nets.condition import condition_planes
@@ -14,6 +14,7 @@ from restore.nets.files import load_model
 from restore.nets.recurrent import Memory, Passage, RecurrentSR, given, taken
 from restore.planes import resample
 from restore.video import FrameBatch, VideoFormat
+from restore.warping import warp
 
 
 class LumaSequence:

@@ -15,10 +15,11 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from restore.grid import guess_step
-from restore.motion import compare, confidence, refine, resize_flow, warp_refined
+from restore.motion import compare, confidence
 from restore.planes import pool, quant_plane
 from restore.stage import Stage, Window
 from restore.video import FrameBatch, Motion, Planes, QuantMap
+from restore.warping import refine, resize_flow, warp_refined
 
 _CODES = 219.0
 """8-bit codes of one nominal unit of luma."""

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from restore import planes
 from restore.errors import ModelError, TrainError
-from restore.motion import warp, warp_reference
 from restore.nets import architectures
 from restore.nets.files import load_model
 from restore.nets.grow import grow, with_memory
 from restore.nets.plain import PlainSR, RepPlainSR
 from restore.nets.recurrent import Memory, Passage, RecurrentSR, given, taken
 from restore.train.recipe import Network
+from restore.warping import warp, warp_reference
 
 
 def build(shape: Network, *, init: bool = True) -> nn.Module:

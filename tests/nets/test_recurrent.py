@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from restore.motion import warp
 from restore.nets.grow import with_memory
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import CHANNELS, LIMIT, Memory, Passage, RecurrentSR, given, taken
+from restore.warping import warp
 
 
 def plain(conditions: int = 0, scale: int = 2) -> PlainSR:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from restore.motion import refine_reference, warp_refined_reference
 from restore.planes import gaussian_blur_reference
 from restore.stages import align
 from restore.stages.align import Align, neighbours, preference, tolerance
 from restore.video import BlockGrid, Chroma, FrameBatch, FrameInfo, QuantMap, SceneFacts
+from restore.warping import refine_reference, warp_refined_reference
 from restore.windowing import run_stage
 from tests.conftest import Make, with_motion
 

@@ -11,7 +11,6 @@ from clean import RECIPE, moving, picture, pool, work
 
 from restore import planes
 from restore.errors import TrainError
-from restore.motion import warp
 from restore.nets.files import ModelCard, load_model, save_model
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
@@ -25,6 +24,7 @@ from restore.train.sequences import frame_weights, sequence, sequence_patches, t
 from restore.train.shards import make_shards, read_shards
 from restore.train.state import start
 from restore.train.validation import validate
+from restore.warping import warp
 
 CPU = torch.device("cpu")
 RECURRENT = (
