@@ -27,9 +27,9 @@ PIPELINES = ("lanczos_x2", "bw_film_x2")
 
 
 def clip(path: Path, size: str, frames: int) -> None:
-    """MPEG-1 of `frames` frames at 25 a second, that moves; grain of a fixed seed."""
+    """Black-and-white MPEG-1 of `frames` frames at 25 a second, that moves; grain of a fixed seed."""
     source = ffmpeg.input(f"testsrc2=size={size}:rate=25", f="lavfi")
-    picture = source.filter("hue", s=0).filter("noise", alls=8, allf="t", all_seed=7)
+    picture = source.filter("hue", s=0).filter("noise", c0s=8, c0f="t", all_seed=7)
     options = {"vcodec": "mpeg1video", "qscale:v": 5, "vframes": frames, "threads": 1}
     picture.output(str(path), **options).overwrite_output().run(
         cmd=imageio_ffmpeg.get_ffmpeg_exe(), quiet=True

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore.planes import gaussian_blur
+from restore.planes import gaussian_blur, mean_steps
 
 BLOCK = 4
 STRIDE = 2
@@ -68,16 +68,28 @@ def _deblock(codes: Tensor, step: Tensor, strength: float, origin: tuple[int, in
     if q.numel() > 1:
         # The first sample of a block's second half is its centre; the last blocks reach outside.
         q = F.pad(q, (0, 2, 0, 2), "replicate")[:, :, ::STRIDE, ::STRIDE]
-        q = q[:, :, : c.shape[2], : c.shape[3]]
-    power = c.square()
-    activity = torch.log(power[:, 1:].mean(1, keepdim=True) / q.square() + 1e-3)
-    edges = (block_edges(codes, origin).view(-1, 1, 1, 1) / q).clamp(-0.1, 0.6)
+        q = q[:, :, : c.shape[2], : c.shape[3]].contiguous()
+    ac = c[:, 1:]
+    power = ac.square()
+    activity = power.mean(1, keepdim=True).div_(q.square()).add_(1e-3).log_()
+    edges = (block_edges(codes, origin).view(-1, 1, 1, 1) / q).clamp_(-0.1, 0.6)
     change = _quadratic(_STEP, torch.log(q / 10)) + _quadratic(_EDGES, edges)
-    change = change + _quadratic(_ACTIVITY, activity)
-    threshold = (strength * q).square() * change.mul_(2).exp_()
-    kept = c.mul_(power.div_(torch.addcmul(power, threshold, shape).clamp_min_(1e-9)))
-    out = low + F.pixel_shuffle(F.conv2d(kept, inverse), STRIDE)[:, :, :height, :width]
+    change = _quadratic(_ACTIVITY, activity).add_(change)
+    # Never 0, so that a coefficient of 0 in a picture without quantiser is divided by something.
+    threshold = change.mul_(2).exp_().mul_((strength * q).square()).add_(1e-9)
+    ac.mul_(power.div_(torch.addcmul(power, threshold, shape)))
+    out = _overlap((inverse @ c[0].flatten(1)).view(BLOCK, BLOCK, *c.shape[2:]))
+    out = low.add_(out[:height, :width])
     return out if bool((step > 0).all()) else torch.where(step > 0, out, codes)
+
+
+def _overlap(blocks: Tensor) -> Tensor:
+    """(4, 4, h, w), by row and column in the block, of blocks two samples apart -> (2h - 2, 2w - 2): the sums of the
+    four blocks over each sample, where there are four."""
+    rows = blocks[:STRIDE, :, 1:] + blocks[STRIDE:, :, :-1]
+    cells = rows[:, :STRIDE, :, 1:] + rows[:, STRIDE:, :, :-1]
+    _, _, h, w = cells.shape
+    return cells.permute(2, 0, 3, 1).reshape(STRIDE * h, STRIDE * w)
 
 
 def _quadratic(weights: tuple[float, float], x: Tensor) -> Tensor:
@@ -91,29 +103,24 @@ def block_edges(codes: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
     total = torch.zeros(len(codes), device=codes.device)
     if min(codes.shape[-2:]) < 16:
         return total
-    for plane, first in ((codes, origin[1]), (codes.transpose(-1, -2), origin[0])):
-        step = plane.diff(dim=-1).abs()
-        excess = step[..., 1:-1] - (step[..., :-2] + step[..., 2:]) / 2
-        profile = excess.mean((1, 2))
-        on = (torch.arange(profile.shape[-1], device=codes.device) + 2 + first) % 8 == 0
-        total = total + (profile[:, on].mean(1) - profile[:, ~on].mean(1)) / 2
+    for along, first in ((3, origin[1]), (2, origin[0])):
+        # The excess is linear in the steps: their mean along the edge comes first.
+        step = mean_steps(codes, along)
+        profile = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
+        on = profile[:, (-2 - first) % 8 :: 8]
+        off = (profile.sum(1) - on.sum(1)) / (profile.shape[1] - on.shape[1])
+        total += (on.mean(1) - off) / 2
     return total
 
 
 @lru_cache(maxsize=8)
 def _bases(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """(16, 1, 4, 4) orthonormal DCT-II analysis kernels, and the (4, 16, 2, 2) kernels that put the coefficients of
-    all blocks over a 2x2 cell of samples back and average them (a transposed convolution, as a plain one); and the
-    (1, 16, 1, 1) squares of _THRESHOLD, 0 for the mean."""
+    """(16, 1, 4, 4) orthonormal DCT-II analysis kernels; the (16, 16) matrix that makes samples of coefficients, a
+    quarter of them, since four blocks lie over each sample; and the (1, 15, 1, 1) squares of _THRESHOLD but the mean's."""
     n = torch.arange(BLOCK, dtype=torch.float64)
     dct = torch.cos(math.pi / BLOCK * (n + 0.5) * n[:, None]) * math.sqrt(2 / BLOCK)
     dct[0] /= math.sqrt(2)
     basis = torch.einsum("uy,vx->uvyx", dct, dct).reshape(BLOCK * BLOCK, 1, BLOCK, BLOCK)
-    blocks = BLOCK // STRIDE
-    # A cell is covered by `blocks` blocks a side, the nearest first: the kernel runs backwards over them.
-    cells = basis.reshape(-1, blocks, STRIDE, blocks, STRIDE).flip(1, 3)
-    inverse = cells.permute(2, 4, 0, 1, 3).reshape(STRIDE**2, BLOCK * BLOCK, blocks, blocks)
-    inverse = inverse / blocks**2
-    shape = torch.tensor(_THRESHOLD).mul(2).exp().view(1, -1, 1, 1)
-    shape[:, 0] = 0
+    inverse = basis.flatten(1).T / (BLOCK // STRIDE) ** 2
+    shape = torch.tensor(_THRESHOLD).mul(2).exp().view(1, -1, 1, 1)[:, 1:]
     return basis.float().to(device), inverse.float().contiguous().to(device), shape.to(device)

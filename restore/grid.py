@@ -7,12 +7,20 @@ answer never depends on how a scene was cut into batches.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from restore.video import BlockGrid
+
+Profile = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 PERIODS = (4.0, 24.0)
 """Block sizes looked for, in samples; a picture rescaled after coding has a grid that is no whole number."""
@@ -30,11 +38,11 @@ def find_grid(luma: Tensor) -> BlockGrid | None:
     scored by the mean on its lines against the mean off them, in standard errors. Sizes under three periods: None.
     """
     # A dozen frames, spread over the scene, say as much as all.
-    frames = luma[:: max(1, len(luma) // 12), 0].float()
+    frames = luma[:: max(1, len(luma) // 12), 0]
     height, width = frames.shape[-2:]
     if min(height, width) < 3 * 8:
         return None
-    profiles = [excess_steps(f) for f in (frames.transpose(1, 2), frames)]
+    profiles = [excess_steps(f).numpy() for f in (frames.transpose(1, 2), frames)]
     found = [_line_grid(p, _periods(len(p) - 4)) for p in profiles]
     strong = 0 if found[0][0] > found[1][0] else 1
     if found[strong][0] < _LEAST:
@@ -55,43 +63,84 @@ def _belongs(ratio: float) -> bool:
 
 
 def excess_steps(frames: Tensor) -> Tensor:
-    """(T, H, W) -> (W,): mean over rows and frames of how much the step from sample x - 1 to x exceeds the mean of
-    the steps before and after it, never below 0; 0 where the picture ends. In the units of `frames`."""
-    step = frames.diff(dim=2).abs()
-    excess = (step[:, :, 1:-1] - (step[:, :, :-2] + step[:, :, 2:]) / 2).clamp_min(0)
-    return F.pad(excess.mean((0, 1)), (2, 2))
+    """(T, H, W) uint8 -> (W,) float64: mean over rows and frames of how much the step from sample x - 1 to x exceeds the
+    mean of the steps before and after it, never below 0; 0 where the picture ends. In the units of `frames`."""
+    total = np.zeros(frames.shape[-1] - 3, np.int64)
+    for frame in map(np.ascontiguousarray, frames.numpy()):
+        step = cv2.absdiff(frame[:, 1:], frame[:, :-1]).astype(np.int16)
+        twice = 2 * step[:, 1:-1] - step[:, :-2] - step[:, 2:]
+        total += np.maximum(twice, 0, out=twice).sum(0, np.int32)
+    mean = total / (2 * len(frames) * frames.shape[1])
+    return torch.from_numpy(np.pad(mean, 2))
 
 
-def _line_grid(profile: Tensor, periods: list[float]) -> tuple[float, float, float, float]:
+@dataclass(frozen=True)
+class _Lines:
+    """Where the lines of every grid of some periods lie in a profile of some length."""
+
+    period: Profile
+    offset: Profile
+    """Of each grid."""
+    first: Places
+    """Where each grid begins in `at`."""
+    count: Profile
+    at: Places
+    """Places of all lines, grid by grid."""
+    runs: tuple[tuple[int, int], ...]
+    """(first, stop) of the grids of each period."""
+
+
+@lru_cache(maxsize=8)
+def _lines(length: int, periods: tuple[float, ...]) -> _Lines:
+    found: list[tuple[float, float, int]] = []
+    at: list[Places] = []
+    runs: list[tuple[int, int]] = []
+    for period in periods:
+        begin = len(found)
+        steps = np.arange(math.floor((length - 1) / period)) * period
+        for offset in np.arange(0, period, 1.0 if period.is_integer() else 0.5):
+            places = np.rint(offset + steps).astype(np.intp)
+            at.append(places[places < length])
+            found.append((period, offset, len(at[-1])))
+        runs.append((begin, len(found)))
+    period, offset, count = np.array(found, np.float64).T
+    first = np.concatenate([[0], np.cumsum(count)[:-1]]).astype(np.intp)
+    return _Lines(period, offset, first, count, np.concatenate(at), tuple(runs))
+
+
+def _line_grid(profile: Profile, periods: list[float]) -> tuple[float, float, float, float]:
     """(score, period, offset, mean excess on the lines) of the best grid of one of `periods` in a (W,) profile of
     excess steps."""
-    inner = profile[2:-2].double()
+    best = (0.0, 8.0, 0.0, 0.0)
+    if not periods:
+        return best
+    inner = profile[2:-2]
     # What stands out of its neighbours is looked for, not what is busy as a whole; and a strong edge of the scene
     # itself is one line among many: it may count once, not for all.
-    around = F.pad(inner[None], (4, 4), "reflect")[0].unfold(0, 9, 1).median(1).values
+    around = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(inner, 4, "reflect"), 9), 1)
     raised = inner - around
-    spread = float(raised.abs().median()) * 1.4826 + 1e-6
-    clipped = raised.clamp(-3 * spread, 3 * spread)
+    spread = float(_lower_median(np.abs(raised))) * 1.4826 + 1e-6
+    clipped = raised.clip(-3 * spread, 3 * spread)
     clipped = clipped - clipped.mean()
-    deviation = float(clipped.std()) + 1e-6
-    length = len(clipped)
-    best = (0.0, 8.0, 0.0, 0.0)
-    for period in periods:
-        lines = math.floor((length - 1) / period)
-        offsets = torch.arange(0, period, 1.0 if period.is_integer() else 0.5, dtype=torch.float64)
-        at = (offsets[:, None] + torch.arange(lines) * period).round().long()
-        inside = at < length
-        sums = (clipped[at.clamp_max(length - 1)] * inside).sum(1)
-        count = inside.sum(1).clamp_min(1)
-        # Sum over the lines against the spread of such a sum when lines are drawn at random.
-        score = sums / (deviation * (count * (1 - count / length)).sqrt())
-        top = int(score.argmax())
-        if float(score[top]) > best[0] * 1.02:
-            on = inner[at[top][inside[top]]]
+    deviation = float(clipped.std(ddof=1)) + 1e-6
+    length, lines = len(clipped), _lines(len(clipped), tuple(periods))
+    # Sum over the lines against the spread of such a sum when lines are drawn at random.
+    sums = np.add.reduceat(clipped[lines.at], lines.first)
+    scores = sums / (deviation * np.sqrt(lines.count * (1 - lines.count / length)))
+    for first, stop in lines.runs:
+        top = first + int(scores[first:stop].argmax())
+        if float(scores[top]) > best[0] * 1.02:
+            on = inner[lines.at[lines.first[top] : lines.first[top] + int(lines.count[top])]]
             off = (float(inner.sum()) - float(on.sum())) / max(1, length - len(on))
-            offset = (float(offsets[top]) + 2) % period
-            best = (float(score[top]), period, offset, max(0.0, float(on.mean()) - off))
+            period = float(lines.period[top])
+            offset = (float(lines.offset[top]) + 2) % period
+            best = (float(scores[top]), period, offset, max(0.0, float(on.mean()) - off))
     return best
+
+
+def _lower_median(values: Profile) -> float:
+    """The lower of the two in the middle, where there are two."""
+    return float(np.partition(values, (len(values) - 1) // 2)[(len(values) - 1) // 2])
 
 
 def _periods(length: int) -> list[float]:

@@ -35,21 +35,36 @@ def code_scale(depth: int, full_range: bool, chroma: bool) -> tuple[float, float
 def to_nominal(codes: Tensor, depth: int, full_range: bool, chroma: bool) -> Tensor:
     """Integer codes (any integer dtype) -> float32 nominal values, exactly invertible by `to_codes`."""
     offset, scale = code_scale(depth, full_range, chroma)
-    return (codes.float() - offset) / scale
+    return codes.to(torch.float32, copy=True).sub_(offset).div_(scale)
 
 
 def to_codes(
     plane: Tensor, depth: int, full_range: bool, chroma: bool, dither: Tensor | None = None
 ) -> Tensor:
     """Nominal float -> integer codes, rounded to nearest and clipped to the legal code range;
-    `dither` (broadcastable, in codes, zero mean) is added before rounding.
+    `dither` ((H, W), in codes, zero mean) is added before rounding.
     uint8 for 8 bits, uint16 above (int32 where the device lacks uint16 arithmetic is never exposed)."""
     offset, scale = code_scale(depth, full_range, chroma)
+    if dither is not None and depth <= 16 and _opencv_takes(plane):
+        return _to_codes(plane, depth, scale, dither + offset)
     codes = plane.float() * scale + offset
     if dither is not None:
-        codes = codes + dither
-    codes = codes.round().clamp_(0, (1 << depth) - 1)
+        codes += dither
+    codes = codes.round_().clamp_(0, (1 << depth) - 1)
     return codes.to(torch.uint8 if depth == 8 else torch.uint16)
+
+
+def _to_codes(plane: Tensor, depth: int, scale: float, added: Tensor) -> Tensor:
+    """`to_codes` in one pass over each plane in place of five: OpenCV rounds and clips as it writes. Another order of
+    sums: a value that lies within float32's rounding of the middle between two codes may become the other."""
+    codes = torch.empty(plane.shape, dtype=torch.uint8 if depth == 8 else torch.uint16)
+    kind, bias = cv2.CV_8U if depth == 8 else cv2.CV_16U, added.numpy()
+    flat = plane.contiguous().flatten(0, 1).numpy()
+    for picture, out in zip(flat, codes.flatten(0, 1).numpy(), strict=True):
+        cv2.addWeighted(picture, scale, bias, 1.0, 0.0, dst=out, dtype=kind)
+        if depth not in (8, 16):
+            np.minimum(out, (1 << depth) - 1, out=out)
+    return codes
 
 
 def resample(
@@ -113,20 +128,33 @@ def _enlarge(
     t, c, height, width = plane.shape
     down = [_phase(r, scale[0], shift[0], kernel) for r in range(scale[0])]
     across = [_phase(r, scale[1], shift[1], kernel) for r in range(scale[1])]
-    one = np.ones(1, np.float32)
+    edge = cv2.BORDER_REPLICATE
     big = np.empty((t * c, height * scale[0], width * scale[1]), np.float32)
-    for flat, out in zip(plane.contiguous().flatten(0, 1).numpy(), big, strict=True):
-        for x, (taps, anchor) in enumerate(across):
-            row = _filter(flat, taps, one, (anchor, 0))
-            for y, (taps_y, anchor_y) in enumerate(down):
-                out[y :: scale[0], x :: scale[1]] = _filter(row, one, taps_y, (0, anchor_y))
+    for picture, out in zip(plane.contiguous().flatten(0, 1), big, strict=True):
+        flat = picture.numpy()
+        if is_flat(picture):
+            out[...] = flat[0, 0]
+            continue
+        wide = [
+            cv2.filter2D(flat, cv2.CV_32F, taps[None], anchor=(anchor, 0), borderType=edge)
+            for taps, anchor in across
+        ]
+        # Columns of all phases side by side, so that rows are filtered and written whole.
+        row = cv2.merge(wide).reshape(height, -1) if len(wide) > 1 else wide[0]
+        for y, (taps, anchor) in enumerate(down):
+            rows = out[y :: scale[0]]
+            cv2.filter2D(row, cv2.CV_32F, taps[:, None], rows, (0, anchor), borderType=edge)
     whole = torch.from_numpy(big).view(t, c, height * scale[0], width * scale[1])
     return whole[..., : size[0], : size[1]]
 
 
-def _filter(plane: Any, across: Any, down: Any, anchor: tuple[int, int]) -> Any:
-    edge = cv2.BORDER_REPLICATE
-    return cv2.sepFilter2D(plane, cv2.CV_32F, across, down, anchor=anchor, borderType=edge)
+def is_flat(plane: Tensor) -> bool:
+    """Whether an (..., h, w) plane is one value all over, as the chroma of black-and-white film is: what keeps flat areas
+    flat leaves it as it is. The first row tells of other planes at once. A GPU is never asked: the answer would cost
+    it more than the work."""
+    if plane.device.type != "cpu":
+        return False
+    return all(bool(low == high) for low, high in (p.aminmax() for p in (plane[..., :1, :], plane)))
 
 
 @lru_cache(maxsize=64)
@@ -244,6 +272,17 @@ def quant_plane(quant: QuantMap, size: tuple[int, int], source_height: int) -> T
         places.append(at.div_(cell, rounding_mode="floor").clamp_max(quant.steps.shape[axis] - 1))
     rows, columns = places
     return quant.steps.float()[rows[:, None], columns][None, None]
+
+
+def mean_steps(planes: Tensor, axis: int) -> Tensor:
+    """(T, 1, H, W) float32 -> (T, n - 1): the mean size of the steps from sample to sample along `axis` (2 or 3), n long."""
+    if not _opencv_takes(planes):
+        return planes.diff(dim=axis).abs().mean((1, 5 - axis))
+    found = []
+    for picture in planes[:, 0].numpy():
+        pair = (picture[1:], picture[:-1]) if axis == 2 else (picture[:, 1:], picture[:, :-1])
+        found.append(cv2.reduce(cv2.absdiff(*pair), 3 - axis, cv2.REDUCE_AVG).ravel())
+    return torch.from_numpy(np.stack(found))
 
 
 def pool(plane: Tensor, size: tuple[int, int]) -> Tensor:

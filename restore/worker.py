@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import torch
 from torch import Tensor
 
+from restore.allocation import keep_freed_memory
 from restore.color import Matrix
 from restore.conform import conform
 from restore.duplicates import restore_once
@@ -60,6 +62,7 @@ class Worker:
         exponential, 0.4 ms alone). It also makes them exact: optical flow splits its work by thread count."""
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
+        keep_freed_memory()
         self._spec, self._output, self._device, self._meter = spec, output, backends.device, meter
         self._formats = spec.formats(source)
         self._dithers = spec.output.dither and (bool(spec.stages) or not _is_exact(source, output))
@@ -119,7 +122,11 @@ class Worker:
         rgb = self._output.color.matrix is Matrix.RGB
         planes: Planes = tuple(
             to_codes(
-                plane, depth, full, i > 0 and not rgb, _dither(plane) if self._dithers else None
+                plane,
+                depth,
+                full,
+                i > 0 and not rgb,
+                _dither(*plane.shape[-2:], plane.device) if self._dithers else None,
             ).cpu()
             for i, plane in enumerate(conform(batch.planes, batch.format, self._output))
         )
@@ -148,9 +155,9 @@ _BAYER = torch.tensor(
 )
 
 
-def _dither(plane: Tensor) -> Tensor:
+@lru_cache(maxsize=8)
+def _dither(height: int, width: int, device: torch.device) -> Tensor:
     """(H, W) ordered dither in codes, inside (-0.5, 0.5): whole codes stay as they are, so a chain that
     changes nothing is exact and grey stays neutral. Fixed in place, so it costs an encoder little."""
-    height, width = plane.shape[-2:]
-    tile = ((_BAYER.to(plane.device).float() + 0.5) / 64 - 0.5) * 0.98
-    return tile.repeat(-(-height // 8), -(-width // 8))[:height, :width]
+    tile = ((_BAYER.to(device).float() + 0.5) / 64 - 0.5) * 0.98
+    return tile.repeat(-(-height // 8), -(-width // 8))[:height, :width].contiguous()

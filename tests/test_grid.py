@@ -1,11 +1,20 @@
 """The grid of a coded picture is found where it is, and not where there is none."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore.grid import GREATEST_STEP, excess_steps, find_grid, guess_step, measure_noise
+from restore.grid import (
+    GREATEST_STEP,
+    _line_grid,
+    _periods,
+    excess_steps,
+    find_grid,
+    guess_step,
+    measure_noise,
+)
 from restore.planes import gaussian_blur
 from restore.video import BlockGrid
 
@@ -79,8 +88,45 @@ def test_flat_pictures_have_none() -> None:
     assert find_grid(torch.full((4, 1, 64, 64), 100, dtype=torch.uint8)) is None
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_grids_are_scored_as_defined(seed: int) -> None:
+    """The score of the winner, line by line, and no grid of the list above it by more than ties allow."""
+    rng = np.random.default_rng(seed)
+    profile = rng.random(70)
+    profile[5::9] += 1.5
+    periods = _periods(66)
+    score, period, offset, strength = _line_grid(profile, periods)
+    inner = profile[2:-2]
+    raised = inner - np.array(
+        [np.median(np.pad(inner, 4, "reflect")[i : i + 9]) for i in range(66)]
+    )
+    spread = np.sort(abs(raised))[32] * 1.4826 + 1e-6
+    clipped = raised.clip(-3 * spread, 3 * spread)
+    clipped = clipped - clipped.mean()
+
+    def lines(period: float, offset: float) -> list[int]:
+        places = [int(np.rint(offset + k * period)) for k in range(int(65 / period))]
+        return [p for p in places if p < 66]
+
+    def score_of(on: list[int]) -> float:
+        spread = clipped.std(ddof=1) + 1e-6
+        return float(clipped[on].sum() / (spread * (len(on) * (1 - len(on) / 66)) ** 0.5))
+
+    scores = [
+        score_of(lines(p, o))
+        for p in periods
+        for o in np.arange(0, p, 1.0 if p.is_integer() else 0.5)
+    ]
+    on = lines(period, (offset - 2) % period)
+    assert score == pytest.approx(score_of(on))
+    assert max(scores) <= 1.02 * score + 1e-9
+    off = np.delete(inner, on)
+    assert strength == pytest.approx(max(0.0, inner[on].mean() - off.mean()))
+    assert period == 9
+
+
 def test_excess_is_where_the_step_is() -> None:
-    step = torch.zeros(1, 4, 20)
+    step = torch.zeros(1, 4, 20, dtype=torch.uint8)
     step[..., 9:] = 5
     assert excess_steps(step).nonzero().flatten().tolist() == [9]
     assert float(excess_steps(step)[9]) == 5

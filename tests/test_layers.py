@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
-    {"errors", "options"},
+    {"errors", "options", "allocation"},
     {"resources", "color"},
     {"video"},
     {"planes"},

@@ -13,8 +13,11 @@ from restore.planes import (
     Kernel,
     _by_matrix,
     chroma_shift,
+    code_scale,
     gaussian_blur,
     gaussian_blur_reference,
+    is_flat,
+    mean_steps,
     quant_plane,
     resample,
     to_codes,
@@ -37,6 +40,36 @@ def test_codes_survive(depth: int, full_range: bool, chroma: bool) -> None:
     codes = torch.arange(1 << depth, dtype=torch.int32)
     nominal = to_nominal(codes, depth, full_range, chroma)
     assert torch.equal(to_codes(nominal, depth, full_range, chroma).to(torch.int32), codes)
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("depth", [8, 10, 16])
+def test_dithered_codes_in_one_pass(depth: int, full_range: bool) -> None:
+    """Values below black and above white included. One code apart where float32 rounds the middle another way."""
+    plane, dither = noise(3, 1, 24, 40) * 1.6 - 0.3, noise(24, 40) - 0.5
+    fast = to_codes(plane, depth, full_range, False, dither).to(torch.int32)
+    # The same in float64, which no fast path takes.
+    offset, scale = code_scale(depth, full_range, False)
+    wanted = (plane.double() * scale + offset + dither.double()).round().clamp(0, 2**depth - 1)
+    error = (fast - wanted).abs()
+    assert float(error.max()) <= 1
+    assert float(error.count_nonzero()) <= error.numel() * 2**depth * 1e-6
+
+
+def test_flat_planes_are_known() -> None:
+    flat = torch.full((1, 9, 7), 0.3)
+    assert is_flat(flat)
+    for place in (0, 3, -1):
+        other = flat.clone()
+        other[..., place, place] = 0.3001
+        assert not is_flat(other)
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_mean_steps(axis: int) -> None:
+    planes = noise(2, 1, 13, 17)
+    wanted = planes.diff(dim=axis).abs().mean((1, 5 - axis))
+    torch.testing.assert_close(mean_steps(planes, axis), wanted, atol=ROUNDING, rtol=0)
 
 
 def test_nominal_values() -> None:

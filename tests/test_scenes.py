@@ -1,7 +1,9 @@
 """Cuts are found wherever they are; motion and flicker are not cuts."""
 
+import cv2
 import numpy as np
 import pytest
+from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from restore.scenes import CutMarker, SceneOptions
 
@@ -40,3 +42,28 @@ def test_none_marks_nothing() -> None:
 def test_one_frame_and_no_frame() -> None:
     assert cuts([texture(0)]) == []
     assert cuts([]) == []
+
+
+def test_the_detectors_would_have_found_the_same_themselves() -> None:
+    """What they are told of a frame is what they measure of it."""
+    rng = np.random.default_rng(3)
+    frames = [texture(int(rng.integers(5)), shift=int(rng.integers(60))) for _ in range(120)]
+    frames = [f for f in frames for _ in range(int(rng.integers(1, 4)))]
+    detectors = [
+        ContentDetector(threshold=27.0, min_scene_len=1, luma_only=True),
+        AdaptiveDetector(
+            adaptive_threshold=3.0,
+            min_scene_len=1,
+            window_width=2,
+            min_content_val=10.0,
+            luma_only=True,
+        ),
+    ]
+    wanted = set()
+    for number, frame in enumerate([frames[0]] * 2 + frames + [frames[-1]] * 2):
+        image = cv2.merge([frame, frame, frame])
+        for detector in detectors:
+            found = detector.process_frame(FrameTimecode(number, 25.0), image)
+            wanted |= {cut.frame_num - 2 for cut in found}
+    assert len(wanted) > 40
+    assert cuts(frames) == sorted(c for c in wanted if 0 < c < len(frames))

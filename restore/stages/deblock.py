@@ -16,7 +16,7 @@ from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
 from restore.nets.files import model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
-from restore.planes import quant_plane
+from restore.planes import is_flat, quant_plane
 from restore.stage import Stage
 from restore.video import FrameBatch, Planes, VideoFormat
 
@@ -115,7 +115,11 @@ class Deblock(Stage):
         ]
         scale = size[0] / source_height
         done = [
-            deblock(p[None].float() * _CODES, s, self.strength, _origin(clip, i, scale)) / _CODES
+            p[None].float()
+            if is_flat(p)
+            else deblock(p[None].float() * _CODES, s, self.strength, _origin(clip, i, scale)).div_(
+                _CODES
+            )
             for i, (p, s) in enumerate(zip(plane, steps, strict=True))
         ]
         return torch.cat(done).to(plane.dtype)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from restore.planes import chroma_shift, gaussian_blur, pool, resample, stretch
+from restore.planes import chroma_shift, gaussian_blur, is_flat, pool, resample, stretch
 from restore.stage import Stage
 from restore.video import FrameBatch, Planes
 
@@ -50,26 +50,43 @@ def lock(
     ends elsewhere, and chroma sited to one side does not lie where the edges of the planes say; a gradient moved by
     a part of a sample would be taken for a drift.
     """
+    done = torch.empty_like(plane)
+    for own, given, out in zip(
+        torch.split(plane, 1), torch.split(source, 1), torch.split(done, 1), strict=True
+    ):
+        if is_flat(own) and is_flat(given):
+            drift = own[..., :1, :1].float() - given[..., :1, :1].float()
+        else:
+            drift = _drift(own.float(), given.float(), radius, scale, shift)
+        torch.sub(own.float(), drift, alpha=strength, out=out)
+    return done
+
+
+def _drift(
+    plane: Tensor,
+    source: Tensor,
+    radius: float,
+    scale: tuple[float, float],
+    shift: tuple[float, float],
+) -> Tensor:
+    """Low frequencies of `plane` less those of `source`."""
     (height, width), (high, wide) = source.shape[-2:], plane.shape[-2:]
     cell = max(1, int(radius / 3))
     coarse = (max(1, round(height / cell)), max(1, round(width / cell)))
-    wanted = pool(source.float(), coarse)
+    wanted = pool(source, coarse)
     if shift != (0.0, 0.0):
         moved = (shift[0] * coarse[0] / height, shift[1] * coarse[1] / width)
         wanted = resample(wanted, coarse, kernel="bicubic", shift=moved)
     missing = (round(height * scale[0]) - high, round(width * scale[1]) - wide)
-    seen = plane.float()
     if max(missing) > 0:
-        seen = F.pad(seen, (0, max(0, missing[1]), 0, max(0, missing[0])), "replicate")
-    drift = gaussian_blur(pool(seen, coarse) - wanted, radius * coarse[0] / height)
-    spread = stretch(drift, (seen.shape[-2], seen.shape[-1]))[..., :high, :wide]
-    return torch.sub(plane.float(), spread, alpha=strength).to(plane.dtype)
+        plane = F.pad(plane, (0, max(0, missing[1]), 0, max(0, missing[0])), "replicate")
+    drift = gaussian_blur(pool(plane, coarse) - wanted, radius * coarse[0] / height)
+    return stretch(drift, (plane.shape[-2], plane.shape[-1]))[..., :high, :wide]
 
 
 def neutral(plane: Tensor, source: Tensor) -> Tensor:
     """Frames whose source chroma is 0 all over become 0, exactly: no colour, not even by rounding."""
-    grey = (source == 0).flatten(1).all(1).view(-1, 1, 1, 1)
-    return torch.where(grey, torch.zeros_like(plane), plane)
+    return plane * (source.abs().amax((1, 2, 3), keepdim=True) > 0)
 
 
 STAGE = PreserveColor

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from restore import deblocking
 from restore.deblocking import block_edges, deblock
 from restore.errors import ModelError
 from restore.metrics.fidelity import psnr, psnr_b
@@ -86,6 +87,51 @@ def test_one_number_or_a_map(size: tuple[int, int]) -> None:
     codes = coded(picture(), 12.0)[..., : size[0], : size[1]]
     mapped = deblock(codes, torch.full((1, 1, *size), 12.0))
     torch.testing.assert_close(deblock(codes, steps(12.0)), mapped, atol=1e-3, rtol=0)
+
+
+def test_against_the_definition() -> None:
+    """Block by block, as the module's first lines say it."""
+    codes, step, strength = coded(picture(24, 32), 12.0)[..., :21, :27], 12.0, 0.7
+    low = gaussian_blur(codes, deblocking.LOW_PASS)
+    high = torch.nn.functional.pad(codes - low, (2, 3, 2, 3), "replicate")[0, 0]
+    n = torch.arange(4.0)
+    dct = torch.cos(math.pi / 4 * (n + 0.5) * n[:, None]) * math.sqrt(2 / 4)
+    dct[0] /= math.sqrt(2)
+    edges = max(-0.1, min(0.6, float(block_edges(codes)) / step))
+    common = sum(
+        x * (w[0] + w[1] * x)
+        for x, w in ((math.log(step / 10), deblocking._STEP), (edges, deblocking._EDGES))
+    )
+    total, count = torch.zeros_like(high), torch.zeros_like(high)
+    for y in range(0, high.shape[0] - 3, 2):
+        for x in range(0, high.shape[1] - 3, 2):
+            c = dct @ high[y : y + 4, x : x + 4] @ dct.T
+            power = c.square()
+            a = math.log(float(power.sum() - power[0, 0]) / 15 / step**2 + 1e-3)
+            change = common + a * (deblocking._ACTIVITY[0] + deblocking._ACTIVITY[1] * a)
+            limit = torch.tensor(deblocking._THRESHOLD).exp() * strength * step * math.exp(change)
+            limit[0, 0] = 0
+            kept = c * power / (power + limit.square()).clamp_min(1e-9)
+            total[y : y + 4, x : x + 4] += dct.T @ kept @ dct
+            count[y : y + 4, x : x + 4] += 1
+    wanted = low[0, 0] + (total / count)[2:-3, 2:-3]
+    torch.testing.assert_close(
+        deblock(codes, steps(step), strength)[0, 0], wanted, atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 1 / 224, -0.37])
+def test_chroma_without_colour_stays(value: float, make_video: Make) -> None:
+    video = make_video(32, 32, Chroma.C420)
+    flat = torch.full_like(video.planes[1], value)
+    video = replace(
+        video,
+        planes=(video.planes[0], flat, flat),
+        quant=(QuantMap(torch.full((2, 2), 20.0)),) * len(video),
+    )
+    luma, *chroma = Deblock(strength=1).process(video)
+    assert not torch.equal(luma, video.planes[0])
+    assert all(torch.equal(p, flat) for p in chroma)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.5, -1.3])
