@@ -300,6 +300,8 @@ def stretch(plane: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _resize(plane: Tensor, size: tuple[int, int], how: int) -> Tensor:
+    done = torch.empty(*plane.shape[:2], *size)
     flat = plane.contiguous().flatten(0, 1).numpy()
-    done = np.stack([cv2.resize(p, (size[1], size[0]), interpolation=how) for p in flat])
-    return torch.from_numpy(done).view(*plane.shape[:2], *size)
+    for picture, out in zip(flat, done.flatten(0, 1).numpy(), strict=True):
+        cv2.resize(picture, (size[1], size[0]), dst=out, interpolation=how)
+    return done

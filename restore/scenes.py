@@ -1,4 +1,4 @@
-"""Scene cuts, marked from decoded luma by PySceneDetect's detectors."""
+"""Scene cuts, marked from decoded luma by PySceneDetect's detectors (see restore.detectors)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from restore.options import Options
 
@@ -28,22 +27,6 @@ class SceneOptions(Options):
     """adaptive: smallest mean change of luma, in 8-bit codes, that can be a cut."""
 
 
-class _Given:
-    """What a detector of PySceneDetect does with a change that was measured already. On their own each of them turns
-    each frame into hue, saturation and value, and compares all three: a hundred times the work of comparing luma."""
-
-    def _calculate_frame_score(self, timecode: FrameTimecode, change: float) -> float:
-        return change
-
-
-class _Content(_Given, ContentDetector):  # type: ignore[misc]
-    """Cuts where the change passes a threshold."""
-
-
-class _Adaptive(_Given, AdaptiveDetector):  # type: ignore[misc]
-    """Cuts where the change stands out of the changes around it."""
-
-
 class CutMarker:
     """Feed frames in order; learn the indices of the frames that start a scene.
 
@@ -52,18 +35,14 @@ class CutMarker:
     the first and last frames."""
 
     def __init__(self, options: SceneOptions) -> None:
-        self._detectors: list[ContentDetector] = []
+        # Only chains that look at several frames ask for cuts: the others begin without the library.
+        from restore.detectors import Adaptive, Content
+
+        self._detectors: list[Content | Adaptive] = []
         if options.detector != "none":
-            self._detectors.append(_Content(threshold=options.threshold, min_scene_len=1))
+            self._detectors.append(Content(options.threshold))
         if options.detector == "adaptive":
-            self._detectors.append(
-                _Adaptive(
-                    adaptive_threshold=options.ratio,
-                    min_scene_len=1,
-                    window_width=DELAY,
-                    min_content_val=options.floor,
-                )
-            )
+            self._detectors.append(Adaptive(options.ratio, DELAY, options.floor))
         self._fed = 0
         self._last: np.ndarray | None = None
 
@@ -93,13 +72,7 @@ class CutMarker:
 
     def _detect(self, change: float, index: int) -> set[int]:
         """`change`: mean change of luma from the frame before, in 8-bit codes."""
-        # Time plays no part in the decision; the rate only satisfies the interface.
-        time = FrameTimecode(index + DELAY, 25.0)
-        return {
-            found.frame_num - DELAY
-            for d in self._detectors
-            for found in d.process_frame(time, change)
-        }
+        return {cut - DELAY for d in self._detectors for cut in d.cuts(index + DELAY, change)}
 
 
 def _small(luma: np.ndarray) -> np.ndarray:

@@ -303,6 +303,12 @@ def test_help_waits_for_no_library_it_does_not_use() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_waits_for_no_library_it_does_not_use() -> None:
+    code = "import sys, restore.run.local; print([m for m in ('scenedetect', 'openvino') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_compare_counts_what_belongs_together(clip: Path, tmp_path: Path, restore: Restore) -> None:
     done = restore("compare", clip, clip, "out.mp4", "--mode", "wipe", "--labels", "before,after")
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
     {"errors", "options", "allocation"},
-    {"resources", "color"},
+    {"resources", "color", "detectors"},
     {"video"},
     {"planes"},
     {"rgb", "warping"},
@@ -45,7 +45,7 @@ HOMES = {
     "click": ("cli",),
     "rich": ("cli", "progress"),
     "openvino": ("nets",),
-    "scenedetect": ("scenes",),
+    "scenedetect": ("detectors",),
 }
 """Library: the only modules or packages that may import it."""
 

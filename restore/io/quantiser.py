@@ -20,7 +20,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import torch
-from av.sidedata.encparams import VideoEncParams
+from av.sidedata.encparams import VideoEncParams, VideoEncParamsType
 from av.sidedata.sidedata import Type
 
 from restore.io.picture import side_data_of
@@ -32,6 +32,8 @@ _LINEAR = {
     *("mpeg1video", "mpeg2video", "mpeg4", "h263", "h263p", "h263i", "flv1", "rv10", "rv20"),
     *("msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"),
 }
+
+_WITH_MAP = (VideoEncParamsType.MPEG2, VideoEncParamsType.H264)
 
 # fmt: off
 _RV34 = np.array([
@@ -63,9 +65,24 @@ def quant_map(codec: str, frame: av.VideoFrame) -> QuantMap | None:
     data = next((d for d in side_data_of(frame) if d.type is Type.VIDEO_ENC_PARAMS), None)
     if not isinstance(data, VideoEncParams):
         return None
-    try:
-        exported = data.qp_map()
-    except (RuntimeError, ValueError):  # blocks that are not 16x16, or of a codec without a map
+    exported = macroblocks(data, frame.height, frame.width)
+    if exported is None:  # blocks that are not 16x16, or of a codec without a map
         return None
     found = steps(codec, exported, max(c.bits for c in frame.format.components))
     return None if found is None else QuantMap(torch.from_numpy(np.ascontiguousarray(found)))
+
+
+def macroblocks(data: VideoEncParams, height: int, width: int) -> npt.NDArray[np.int32] | None:
+    """What `data.qp_map()` gives for a frame of this size, None where that raises: the blocks read at once, where PyAV
+    asks for one after another, which takes longer than decoding the frame."""
+    shape = (-(-height // 16), -(-width // 16))
+    count, first, size = shape[0] * shape[1], data.blocks_offset, data.block_size
+    if data.nb_blocks != count or data.codec_type not in _WITH_MAP:
+        return None
+    raw = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
+    # AVVideoBlockParams: x, y, width, height and the difference from the frame's quantiser.
+    blocks = raw[first : first + count * size].reshape(count, size)[:, :20]
+    x, y, _, _, delta = np.ascontiguousarray(blocks).view(np.int32).T
+    found = np.empty(shape, np.int32)
+    found[y // 16, x // 16] = data.qp + delta
+    return found

@@ -78,7 +78,7 @@ class Ladder:
             self._engine(part) if self._tile is None else self._tiled(part)
             for part in torch.split(here, self._most or len(here))
         ]
-        return torch.cat(parts).to(given.device)
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(given.device)
 
     def _tiled(self, part: Tensor) -> Tensor:
         assert self._tile is not None

@@ -73,8 +73,10 @@ class OpenVinoEngine:
     def __call__(self, given: Tensor) -> Tensor:
         count, planes, height, width = given.shape
         queue = self._queue(height, width)
-        missing = given.new_zeros(count, self._planes - planes, height, width)
-        frames = torch.cat([given, missing], 1).float().contiguous().numpy()
+        if planes < self._planes:
+            missing = given.new_zeros(count, self._planes - planes, height, width)
+            given = torch.cat([given, missing], 1)
+        frames = given.float().contiguous().numpy()
         result = torch.empty(count, self._made, height * self._scale, width * self._scale)
         for number in range(count):
             queue.start_async({0: frames[number : number + 1]}, result[number].numpy())

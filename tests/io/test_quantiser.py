@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 import torch
+from av.sidedata.encparams import VideoEncParams
 from media_clips import make_clip
 
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
-from restore.io.quantiser import steps
+from restore.io.quantiser import macroblocks, steps
 from restore.video import FrameBatch
 
 
@@ -45,6 +47,26 @@ def test_step_is_twice_the_scale(tmp_path: Path, encoder: str, name: str, scale:
         assert found.steps.shape == (3, 4)
         assert found.steps.dtype == torch.float32
         assert torch.all(found.steps == 2 * scale)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name"), [("mpeg1video", "a.mpg"), ("libx264", "a.mp4"), ("rv20", "a.rm")]
+)
+def test_blocks_are_read_as_pyav_reads_them(tmp_path: Path, encoder: str, name: str) -> None:
+    """With rates so low that the quantiser changes within a frame; a width that 16 does not divide."""
+    clip = make_clip(tmp_path / name, "-c:v", encoder, "-b:v", "60k", size="136x72", seconds=1)
+    kinds = set()
+    with av.open(clip) as container:
+        container.streams.video[0].codec_context.options = {"export_side_data": "venc_params"}
+        for frame in container.decode(video=0):
+            for data in frame.side_data:
+                if isinstance(data, VideoEncParams):
+                    found = macroblocks(data, frame.height, frame.width)
+                    assert found is not None
+                    assert np.array_equal(found, data.qp_map())
+                    kinds |= set(found.flat)
+                    assert macroblocks(data, frame.height + 16, frame.width) is None
+    assert len(kinds) > 1
 
 
 def test_mpeg2_scale_that_is_not_linear(tmp_path: Path) -> None:
