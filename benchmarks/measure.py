@@ -54,9 +54,9 @@ def lanczos_x264(source: Path, target: Path, preset: str) -> Run:
     return timed(command.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
 
 
-def test_clip(path: Path, frames: int) -> None:
-    """An MPEG-1 clip of `frames` frames, 352x288 at 25 a second, that moves and changes scene every 4 s."""
-    picture = ffmpeg.input("testsrc2=size=352x288:rate=25", f="lavfi").filter(
+def test_clip(path: Path, frames: int, size: str = "352x288") -> None:
+    """An MPEG-1 clip of `frames` frames of `size` at 25 a second, that moves and changes scene every 4 s."""
+    picture = ffmpeg.input(f"testsrc2=size={size}:rate=25", f="lavfi").filter(
         "hue", h="90*floor(t/4)", b="2*sin(2*PI*floor(t/4)/3)"
     )
     options = {"vcodec": "mpeg1video", "b:v": "1150k", "vframes": frames}

@@ -1,7 +1,10 @@
 """Where the time of a run goes: networks alone, whole pipelines stage by stage, and a common script beside them.
 
 python benchmarks/performance.py [--sizes 352x288,720x576,1920x1080] [--frames 48] [--device auto]
-    [--networks NAME,...] [--json FILE] [--write docs/performance.md]
+    [--networks NAME,...] [--pipelines NAME,...] [--json FILE] [--write docs/performance.md]
+python benchmarks/performance.py --pieces FILE,... --write docs/performance.md
+
+The second puts together what several runs measured, where a machine is quiet for minutes at a time.
 
 1. Networks: benchmarks/backends.py, which measures the ceilings of the machine as well.
 2. Whole runs of each pipeline as processes, beside the floor (FFmpeg's Lanczos and the same x264) and, per network, a
@@ -23,7 +26,7 @@ import ffmpeg
 import imageio_ffmpeg
 from measure import ROOT, Run, lanczos_x264, restore, timed
 
-PIPELINES = ("lanczos_x2", "bw_film_x2")
+PIPELINES = "lanczos_x2,bw_film_x2_fast,bw_film_x2"
 
 
 def clip(path: Path, size: str, frames: int) -> None:
@@ -61,7 +64,7 @@ def whole_runs(size: str, options: argparse.Namespace, folder: Path) -> list[dic
         rows.append(row)
         return row
 
-    for name in PIPELINES:
+    for name in filter(None, options.pipelines.split(",")):
 
         def ours(path: Path, name: str = name) -> Run:
             return restore(
@@ -77,14 +80,11 @@ def whole_runs(size: str, options: argparse.Namespace, folder: Path) -> list[dic
             where.rpartition("(")[2].rstrip(")"): round(1000 * seconds / made, 2)
             for where, seconds in stages.items()
         }
-        row["back_ends"] = {s: c["name"] for s, c in document["back_ends"].items()}
+        row["back_ends"] = {s.split()[0]: c["name"] for s, c in document["back_ends"].items()}
         print(json.dumps(row), flush=True)
-    print(
-        json.dumps(
-            pair("floor: FFmpeg, Lanczos", lambda p: lanczos_x264(p, target, options.preset))
-        ),
-        flush=True,
-    )
+    if options.floor:
+        floor = pair("floor: FFmpeg, Lanczos", lambda p: lanczos_x264(p, target, options.preset))
+        print(json.dumps(floor), flush=True)
     if options.peer:
         loop = [sys.executable, str(ROOT / "benchmarks" / "peer_loop.py")]
 
@@ -96,35 +96,44 @@ def whole_runs(size: str, options: argparse.Namespace, folder: Path) -> list[dic
     return rows
 
 
-def page(document: dict[str, Any], command: str) -> str:
+def page(documents: list[dict[str, Any]], commands: list[str]) -> str:
     """The tables of docs/performance.md."""
-    alone = document["networks"]
-    limits = ", ".join(f"{k} {v}" for k, v in alone["ceilings"].items())
-    lines = [
-        f"{alone['device']}, {alone['threads']} threads, torch {alone['torch']}; ceilings in this run: {limits}",
-        f"(GFLOP/s; copy in GB/s). Made by `{command}`.",
-        "",
-        "| network | size | back end | ms a frame | frames/s | GFLOP/s | share of the ceiling | with resampled skip, ms |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for r in alone["rows"]:
-        head = f"| {r['network']} | {r['size']} | {r['back_end']} |"
-        if "error" in r:
-            lines.append(f"{head} {r['error']} | | | | |")
-        else:
-            lines.append(
-                f"{head} {r['ms']:.1f} | {r['frames_s']:.1f} | {r['gflop_s']:.0f} | {r['share']:.2f} | {r['with_skip_ms']:.1f} |"
-            )
+    lines = ["Made by", "", *(f"    {command}" for command in commands)]
+    head = "| network | size | back end | ms a frame | frames/s | GFLOP/s | share of the ceiling | with resampled skip, ms |"
+    for document in documents:
+        alone = document["networks"]
+        if not alone.get("rows"):
+            continue
+        limits = ", ".join(f"{k} {v}" for k, v in alone["ceilings"].items())
+        lines += [
+            "",
+            f"{alone['device']}, {alone['threads']} threads, torch {alone['torch']}; ceilings in this run: {limits} (GFLOP/s; "
+            "copy in GB/s).",
+            "",
+            head,
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for r in alone["rows"]:
+            begin = f"| {r['network']} | {r['size']} | {r['back_end']} |"
+            if "error" in r:
+                lines.append(f"{begin} {r['error']} | | | | |")
+            else:
+                lines.append(
+                    f"{begin} {r['ms']:.1f} | {r['frames_s']:.1f} | {r['gflop_s']:.0f} | {r['share']:.2f} | {r['with_skip_ms']:.1f} |"
+                )
     lines += [
         "",
-        "| size | what | ms a frame | frames/s | CPU ms a frame | of that, stages | start, s | peak MiB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| size | threads | what | back end | ms a frame | frames/s | CPU ms a frame | of that, stages | start, s | peak MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for r in document["runs"]:
-        stages = ", ".join(f"{k} {v}" for k, v in r.get("stages_ms", {}).items()) or "-"
-        lines.append(
-            f"| {r['size']} | {r['what']} | {r['ms']} | {r['frames_s']} | {r['cpu_ms']} | {stages} | {r['start_seconds']} | {r['peak_mib']} |"
-        )
+    for document in documents:
+        for r in document["runs"]:
+            stages = ", ".join(f"{k} {v}" for k, v in r.get("stages_ms", {}).items()) or "-"
+            backs = ", ".join(r.get("back_ends", {}).values()) or "-"
+            lines.append(
+                f"| {r['size']} | {document['threads']} | {r['what']} | {backs} | {r['ms']} | {r['frames_s']} | {r['cpu_ms']} | {stages} | "
+                f"{r['start_seconds']} | {r['peak_mib']} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -138,7 +147,10 @@ def main() -> None:
         "--frames", type=int, default=48, help="at 352x288; fewer where frames are larger"
     )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--networks", default="film_x2_fast")
+    parser.add_argument("--networks", default="film_x2_fast", help="'': none alone")
+    parser.add_argument("--pipelines", default=PIPELINES, help="'': none")
+    parser.add_argument("--floor", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--pieces", help="files of --json: measure nothing")
     parser.add_argument("--preset", default="veryfast")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3)
@@ -148,7 +160,21 @@ def main() -> None:
         "--write", type=Path, help="replaces the tables below the mark in this page"
     )
     options = parser.parse_args()
-    document: dict[str, Any] = {"runs": []}
+    command_line = f"python benchmarks/performance.py {' '.join(sys.argv[1:])}"
+    if options.pieces:
+        documents = [json.loads(Path(p).read_text("utf-8")) for p in options.pieces.split(",")]
+    else:
+        documents = [{"command": command_line, **measured(options)}]
+    if options.json:
+        options.json.write_text(json.dumps(documents[0], indent=1) + "\n", "utf-8")
+    if options.write:
+        words = options.write.read_text("utf-8").partition(MARK)[0]
+        made = page(documents, [d["command"] for d in documents])
+        options.write.write_text(f"{words}{MARK}\n{made}", "utf-8")
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    document: dict[str, Any] = {"threads": options.threads, "networks": {}, "runs": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = folder / "networks.json"
@@ -157,19 +183,15 @@ def main() -> None:
             "--networks", options.networks, "--threads", str(options.threads), "--seconds", str(options.seconds),
             "--json", str(alone),
         ]  # fmt: skip
-        print(ok(timed(command)).text, flush=True)
-        document["networks"] = json.loads(alone.read_text())
+        if options.networks:
+            print(ok(timed(command)).text, flush=True)
+            document["networks"] = json.loads(alone.read_text())
         most = options.frames
         for size in options.sizes.split(","):
             width, height = map(int, size.split("x"))
             options.frames = max(8, round(most * 352 * 288 / (width * height)))
             document["runs"] += whole_runs(size, options, folder)
-    if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    if options.write:
-        words = options.write.read_text("utf-8").partition(MARK)[0]
-        command_line = f"python benchmarks/performance.py {' '.join(sys.argv[1:])}"
-        options.write.write_text(f"{words}{MARK}\n{page(document, command_line)}", "utf-8")
+    return document
 
 
 if __name__ == "__main__":

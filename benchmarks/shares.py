@@ -113,9 +113,11 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
     total = len(index.pts)
     # From where the second batch is handed over: the first is held back, or pays for imports.
     indexed = 1000 * (time.process_time() - asked[1]) / (total - 4)
+    if spec.frame_by_frame():
+        indexed = 0.0  # such a chain runs without (restore.run.onepass)
     output = encoded_format(spec.output, spec.formats(fmt)[-1], bool(spec.stages))
     worker = Worker(spec, fmt, output, backends, clock)
-    decoded = clock.each("decode", decode(source, batch=4, quantisers=True))
+    decoded = clock.each("decode", decode(source, batch=4, quantisers=spec.reads_quantisers()))
     feed = Feed(decoded, index, spec.halo())
     encoder = SegmentEncoder(folder / "part.nut", output, spec.output, 1)
     frames, first, work = 0, {}, 0.0

@@ -21,6 +21,7 @@ from restore.motion import MotionService
 from restore.nets.backends import BackEnds
 from restore.pipeline import PipelineSpec
 from restore.planes import to_codes, to_nominal
+from restore.stage import Window
 from restore.video import FrameBatch, Planes, VideoFormat
 from restore.windowing import Meter, run_stage
 
@@ -69,6 +70,7 @@ class Worker:
         self._steps = [(entry.build(), entry.where) for entry in spec.stages]
         self._untouched = not self._steps and output == source
         self._reach = sum(stage.window.past for stage, _ in self._steps)
+        self._looks_around = any(stage.window != Window() for stage, _ in self._steps)
         for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
             stage.load(fmt, backends)
 
@@ -102,10 +104,12 @@ class Worker:
                 to_nominal(codes.to(self._device), depth, full, chroma=i > 0)
                 for i, codes in enumerate(batch.planes)
             )
-            motion.add(batch.frames, planes[0])
+            # From a frame seen alone nothing moves anywhere.
+            if self._looks_around:
+                motion.add(batch.frames, planes[0])
             if held is not None:
                 yield held
-            held = replace(batch, planes=planes, motion=motion)
+            held = replace(batch, planes=planes, motion=motion if self._looks_around else None)
         if held is not None:
             yield held
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -169,3 +170,22 @@ def test_nan_is_an_error_that_names_the_frames(
 def test_unknown_devices(name: str) -> None:
     with pytest.raises(DeviceError, match=f"--device {name}"):
         find_device(name)
+
+
+def test_motion_is_kept_only_where_a_stage_looks_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(MotionService, "add", lambda self, frames, luma: taken.append(len(frames)))
+    alone = (
+        CHAIN.replace('kind = "align"', 'kind = "deblock"')
+        .replace("radius = 1", "")
+        .replace("radius = 2", "")
+    )
+    for text, wanted in ((alone, 0), (CHAIN, 14)):
+        taken.clear()
+        chain = spec(tmp_path, text)
+        worker = Worker(chain, FORMAT, chain.formats(FORMAT)[-1], BackEnds(CPU, 1))
+        with suppress(KeyError):  # align finds nothing of what was to be added
+            list(worker(iter([video()])))
+        assert sum(taken) == wanted
