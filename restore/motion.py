@@ -43,7 +43,7 @@ class MotionOptions(Options):
 
     method: Literal["dis", "lk"] = "dis"
     """Estimator, on the source luma: dis = dense inverse search (Kroeger et al. 2016), on the CPU; lk = dense
-    Lucas-Kanade in PyTorch, where the stages run: twice as exact, but 8 times the work."""
+    Lucas-Kanade in PyTorch, where the stages run: twice as exact, for 7 to 10 times the work."""
     preset: Literal["ultrafast", "fast", "medium"] = "fast"
     """Speed against accuracy of dis: about 2, 4 and 7 ms for a pair of 352x288 frames."""
 
