@@ -4,6 +4,7 @@ import math
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -121,7 +122,17 @@ def test_against_the_definition() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1 / 224, -0.37])
-def test_chroma_without_colour_stays(value: float, make_video: Make) -> None:
+def test_chroma_without_colour_stays(
+    value: float, make_video: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly, and for nothing: the transform sees the luma alone."""
+    seen: list[Tensor] = []
+
+    def watched(codes: Tensor, *rest: Any) -> Tensor:
+        seen.append(codes)
+        return deblock(codes, *rest)
+
+    monkeypatch.setattr("restore.stages.deblock.deblock", watched)
     video = make_video(32, 32, Chroma.C420)
     flat = torch.full_like(video.planes[1], value)
     video = replace(
@@ -132,6 +143,7 @@ def test_chroma_without_colour_stays(value: float, make_video: Make) -> None:
     luma, *chroma = Deblock(strength=1).process(video)
     assert not torch.equal(luma, video.planes[0])
     assert all(torch.equal(p, flat) for p in chroma)
+    assert [tuple(codes.shape) for codes in seen] == [(1, 1, 32, 32)] * len(video)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.5, -1.3])
