@@ -21,6 +21,9 @@ from restore.video import (
     VideoFormat,
 )
 
+# pytest's workers set it to their terminal's, and consoles take it for good when they are made.
+os.environ.pop("COLUMNS", None)
+
 VFR = [0, 40, 80, 133, 143, 190, 260, 300, 341, 400, 420, 500]
 SCENES = [0] * 5 + [1] + [2] * 6
 COLOR = ColorInfo(Matrix.SMPTE170M, Primaries.SMPTE170M, Transfer.SMPTE170M, False, Siting.LEFT)

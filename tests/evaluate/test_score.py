@@ -124,11 +124,11 @@ def test_frames_at_the_beginning_may_be_left_out(clips: Path) -> None:
 def test_clips_go_through_codecs(clips: Path) -> None:
     job = Job(["film_x2_fast"], [clips], ["near_clean", "mpeg1_350"], ["psnr"], frames=4)
     result = evaluate(job)
-    assert result.notes == ("clips0 pattern.mkv: cropped from 112x100 to 96x96",)
+    assert result.notes == (f"{clips.name} pattern.mkv: cropped from 112x100 to 96x96",)
     assert {s.frames for s in result.scores} == {4}
     psnr = {(s.recipe, s.method): s.measures["psnr"] for s in result.scores}
     assert psnr["near_clean", "bicubic"] > psnr["mpeg1_350", "bicubic"]
-    group = ("clips0", ALL)
+    group = (clips.name, ALL)
     assert groups(result)[-1] == group
     both = [psnr[r, "film_x2_fast"] for r in ("near_clean", "mpeg1_350")]
     assert values(result, group, "film_x2_fast", "psnr") == {
