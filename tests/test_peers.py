@@ -92,6 +92,11 @@ def test_a_model_of_ours_is_run_as_the_stage_runs_it(case: Case) -> None:
     assert psnr(found, window_of(case, whole(case))) < 60, "and it does something"
 
 
+def test_a_model_that_asks_what_was_changed_is_told_nothing_was(case: Case) -> None:
+    alone = own("film_x2").run(case)
+    assert psnr(alone, window_of(case, whole(case))) > 30
+
+
 def test_filters_give_the_same_frames(case: Case) -> None:
     found = filtered("l", "scale=2*iw:2*ih:flags=lanczos+accurate_rnd+full_chroma_int").run(case)
     assert torch.equal(found, window_of(case, ffmpeg_lanczos(case.clip.planes[0], 2)))
