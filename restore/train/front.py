@@ -35,9 +35,9 @@ UPSCALE = "upscale"
 """The kind of stage that a front ends before."""
 
 
-def read_front(name: str) -> PipelineSpec:
-    """The pipeline `name`, a file or a shipped one's name, cut off before its network. TrainError where there is none, or
-    nothing before it."""
+def read_front(name: str, context: int) -> PipelineSpec:
+    """The pipeline `name`, a file or a shipped one's name, cut off before its network. TrainError where there is none,
+    nothing before it, a network before it, or stages that look at more than `context` frames."""
     try:
         spec = read_pipeline(find_pipeline(name))
     except PipelineFileError as error:
@@ -48,7 +48,18 @@ def read_front(name: str) -> PipelineSpec:
         raise TrainError(
             f"[network]: front: expected a pipeline with stages before {UPSCALE}, got {name}: {', '.join(kinds)}"
         )
-    return replace(spec, stages=spec.stages[:count])
+    spec = replace(spec, stages=spec.stages[:count])
+    for stage in spec.stages:
+        if stage.build().assets():
+            raise TrainError(
+                f"[network]: front: expected stages without weights of their own, got {stage.where}, which runs a network"
+            )
+    if context < _frames(spec):
+        raise TrainError(
+            f"[network]: front: the stages of {name} look at {_frames(spec)} frames, got {context} a sample; set "
+            f"context = {_frames(spec)} in [data]"
+        )
+    return spec
 
 
 def sidecar(shard: Path) -> Path:
@@ -101,7 +112,7 @@ def _changes(index: Path, front: PipelineSpec) -> Tensor:
         raise TrainError(f"{index}: damaged shard ({error}); delete it and make it again") from None
     maps = read_maps(index, len(codes))
     stages = [stage.build() for stage in front.stages]
-    wanted = 1 + sum(sum(stage.window) for stage in stages)
+    wanted = _frames(front)
     if codes.ndim != 4 or codes.shape[1] < wanted:
         raise TrainError(
             f"{index}: front: expected luma and at least {wanted} frames a sample, which its stages look at, got "
@@ -117,6 +128,11 @@ def _changes(index: Path, front: PipelineSpec) -> Tensor:
         finally:
             motion.close()
     return found
+
+
+def _frames(front: PipelineSpec) -> int:
+    """That its stages look at to make one."""
+    return 1 + sum(sum(stage.build().window) for stage in front.stages)
 
 
 def _clip(frames: Tensor, maps: Maps, number: int) -> FrameBatch:

@@ -89,6 +89,8 @@ def train(
             raise TrainError(f"{name} {folder}: expected a folder, found a file")
     if data is not None and not Path(data).exists():
         raise TrainError(f"--data {data}: no such folder")
+    wanted = recipe.network.front
+    front = read_front(wanted, recipe.data.context) if wanted else None
     work = Path(work_dir) if work_dir else out / f"{recipe.network.name}.work"
     shards = work / "shards"
     place = choose_device(device)
@@ -102,7 +104,6 @@ def train(
         conditioned = bool(recipe.network.condition)
         if conditioned:
             group.once(lambda: add_maps(shards, say))
-        front = read_front(recipe.network.front) if recipe.network.front else None
         if front is not None:
             group.once(lambda: add_fronts(shards, front, say))
         pairs, held = (

@@ -48,7 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "blocks = 1", f'blocks = 1\ncondition = ["quantiser", "change"]\nfront = "{pipeline}"'
     )
     make_shards(read_recipe(pool(root, text)), root, root / "shards", workers=1)
-    add_fronts(root / "shards", read_front(str(pipeline)))
+    add_fronts(root / "shards", read_front(str(pipeline), 5))
     return root
 
 
@@ -116,11 +116,11 @@ def test_other_settings_make_other_changes(root: Path, tmp_path: Path) -> None:
     pipeline = tmp_path / "other.toml"
     pipeline.write_text(PIPELINE.replace("radius = 2", "radius = 1"))
     said: list[str] = []
-    add_fronts(shards, read_front(str(pipeline)), said.append)
+    add_fronts(shards, read_front(str(pipeline), 5), said.append)
     assert said[-1] == "val-000: passed through align"
     assert len(said) == 3
     assert sidecar(shards / "val-000.json").read_bytes() != before
-    add_fronts(shards, read_front(str(root / "behind.toml")))
+    add_fronts(shards, read_front(str(root / "behind.toml"), 5))
     assert sidecar(shards / "val-000.json").read_bytes() == before
     save_file({"change": torch.zeros(2, 32, 32)}, sidecar(shards / "val-000.json"))
     with pytest.raises(
@@ -132,12 +132,22 @@ def test_other_settings_make_other_changes(root: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_is_told(root: Path, tmp_path: Path) -> None:
     pipeline = tmp_path / "p.toml"
     pipeline.write_text(PIPELINE.replace("radius = 2", "radius = 4"))
+    with pytest.raises(TrainError, match=r"look at 9 frames, got 5 .* set context = 9 in \[data\]"):
+        read_front(str(pipeline), 5)
     with pytest.raises(TrainError, match=r"at least 9 frames .* set context = 9 in \[data\]"):
-        add_fronts(root / "shards", read_front(str(pipeline)))
+        add_fronts(root / "shards", read_front(str(pipeline), 9))
+    with pytest.raises(TrainError, match=r"without weights of their own, got .*deblock"):
+        read_front("film_deblock", 5)
+    # Before anything is made.
+    wrong = tmp_path / "typo.toml"
+    wrong.write_text((root / "tiny.toml").read_text().replace("behind.toml", "behnid.toml"))
+    with pytest.raises(TrainError, match="no such pipeline"):
+        train(wrong, tmp_path / "out", data=root, work_dir=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     with pytest.raises(TrainError, match=r"\[network\]: front: .*nowhere.*no such pipeline"):
-        read_front("nowhere")
+        read_front("nowhere", 5)
     with pytest.raises(TrainError, match="front: expected a pipeline with stages before upscale"):
-        read_front("lanczos_x2")
+        read_front("lanczos_x2", 5)
     text = (root / "tiny.toml").read_text()
     for wrong, why in (
         (text.replace('"change"', '"picture_type"'), 'front and condition "change" together'),
