@@ -22,7 +22,7 @@ LAYERS = [
     {"rgb", "warping"},
     {"conform", "flow"},
     {"lucas_kanade"},
-    {"grid", "deblocking", "duplicates", "motion", "scenes"},
+    {"grid", "deblocking", "duplicates", "motion", "neighbours", "scenes"},
     {"nets"},
     {"blending", "stage"},
     {"mending"},

@@ -35,7 +35,29 @@ ArchitectureName = Literal[
     "transform",
 ]
 PlaneName = Literal["Y", "RGB"]
-ConditionName = Literal["quantiser", "picture_type", "change"]
+ConditionName = Literal["quantiser", "picture_type", "change", "neighbours"]
+
+NEIGHBOUR_PLACES = (-2, -1, 1, 2)
+"""Frames that the condition `neighbours` is about, relative to the one that is made."""
+
+PLANES: dict[ConditionName, int] = {
+    "quantiser": 1, "picture_type": 1, "change": 1, "neighbours": 2 * len(NEIGHBOUR_PLACES),
+}  # fmt: skip
+"""Input planes of each condition."""
+
+
+def count_planes(condition: Sequence[ConditionName]) -> int:
+    """Of all of them together."""
+    return sum(PLANES[name] for name in condition)
+
+
+def condition_places(condition: Sequence[ConditionName]) -> dict[ConditionName, slice]:
+    """Which of their planes are whose."""
+    found: dict[ConditionName, slice] = {}
+    for name in condition:
+        start = count_planes(list(found))
+        found[name] = slice(start, start + PLANES[name])
+    return found
 
 
 @dataclass(frozen=True)
@@ -102,7 +124,7 @@ def build(
         problems.append(f"condition: expected none, got {', '.join(condition)}")
     if problems:
         raise ModelError("\n".join(f"architecture {name}: {problem}" for problem in problems))
-    shape = Shape(channels, blocks, scale, 3 if plane == "RGB" else 1, len(condition))
+    shape = Shape(channels, blocks, scale, 3 if plane == "RGB" else 1, count_planes(condition))
     make = kind.make_trainable if training and kind.make_trainable else kind.make
     return make(shape)
 

@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor
 
+from restore.nets.architectures import NEIGHBOUR_PLACES
 from restore.nets.condition import PICTURE_TYPES, steps_to_plane, to_change
 
 SIDE = 64
@@ -42,9 +43,12 @@ def drawn_pictures(planes: int, colours: int, seed: int = 0) -> Tensor:
             steps_to_plane(torch.tensor(step)),
             torch.tensor(types[number % len(types)]),
             taken,
-        ]
+            # Beside it: frames that lost other things than this one did, and show nothing else.
+            *(to_change(_blocks(clean, step / 219) - luma if step else 0 * luma) for _ in NEIGHBOUR_PLACES),
+            *(torch.tensor(1.0) for _ in NEIGHBOUR_PLACES),
+        ]  # fmt: skip
         known = 1.0 if step else 0.0  # 0: the bitstream said nothing
-        facts = [known * facts[i % 3] for i in range(planes - colours)]
+        facts = [known * facts[i % len(facts)] for i in range(planes - colours)]
         pictures.append(torch.cat([*shown, *(f.expand(1, SIDE, SIDE) for f in facts)]))
     return torch.stack(pictures)
 

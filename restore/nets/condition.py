@@ -1,4 +1,5 @@
-"""What is known of a frame beside its luma, as input planes: what the bitstream says, and what earlier stages changed.
+"""What is known of a frame beside its luma, as input planes: what the bitstream says, what earlier stages changed, and
+what the frames beside it show.
 
 Zero means unknown, in every plane: what a codec does not export, what a user's file lacks, and what lies outside the
 picture (convolutions pad with zeros) look alike. So that a network also works without, it is to be trained with each
@@ -13,12 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from restore.nets.architectures import ConditionName
+from restore.nets.architectures import ConditionName, condition_places, count_planes
+from restore.nets.neighbours import REACH, UNIT, Neighbours
 from restore.planes import quant_plane
 from restore.video import FrameBatch
-
-CHANGE_UNIT = 0.05
-"""Difference of nominal luma that counts as 1 in the plane `change`."""
 
 STEP_UNIT = 32.0
 """Quantiser step, in 8-bit codes, that counts as 1."""
@@ -30,25 +29,52 @@ PICTURE_TYPES = {"I": 1.0, "P": 0.5, "B": -1.0}
 """In the order of their usual quality; anything else is unknown: 0."""
 
 
-def condition_planes(names: Sequence[ConditionName], clip: FrameBatch) -> Tensor:
-    """(T, len(names), h, w) float32 for the luma of `clip`, on its device: `quantiser`, the step of the cell that each
-    sample lies in, in units of STEP_UNIT; `picture_type`, one of PICTURE_TYPES everywhere; `change`, the decoded luma less
-    this one, in units of CHANGE_UNIT: what stages before took away, 0 where none has been or the size is another."""
-    luma = clip.planes[0]
-    size = (luma.shape[-2], luma.shape[-1])
-    found = torch.zeros(len(clip), len(names), *size, device=luma.device)
-    source_height = clip.original()[1].height
-    decoded = clip.original()[0][0]
-    if "change" in names and decoded.shape == luma.shape:
-        found[:, names.index("change")] = to_change(decoded - luma)[:, 0]
-    for index, frame in enumerate(clip.frames):
-        quant = clip.quant[index] if clip.quant else None
-        for plane, name in enumerate(names):
-            if name == "picture_type":
-                found[index, plane] = PICTURE_TYPES.get(frame.picture_type, 0.0)
-            elif name == "quantiser" and quant is not None:
-                found[index, plane] = steps_to_plane(quant_plane(quant, size, source_height))[0, 0]
-    return found
+class Conditions:
+    """Makes the planes of `names` for one clip after the other:
+
+    quantiser     the step of the cell that each sample lies in, in units of STEP_UNIT
+    picture_type  one of PICTURE_TYPES everywhere
+    change        the decoded luma less this one, in UNIT: what stages before took away, 0 where the size is another
+    neighbours    see nets.neighbours
+    """
+
+    def __init__(self, names: Sequence[ConditionName]) -> None:
+        self._places = condition_places(names)
+        self._count = count_planes(names)
+        self._neighbours = Neighbours()
+        self.reach = REACH if "neighbours" in names else 0
+        """Frames wanted on each side of those that planes are made for."""
+
+    def reset(self) -> None:
+        """What comes is another scene or film."""
+        self._neighbours.reset()
+
+    def __call__(self, clip: FrameBatch) -> Tensor:
+        """(T - 2 * reach, planes, h, w) float32 for the luma of the inner frames of `clip`, on its device."""
+        wanted = range(self.reach, len(clip) - self.reach)
+        size = (clip.planes[0].shape[-2], clip.planes[0].shape[-1])
+        found = torch.zeros(len(wanted), self._count, *size, device=clip.planes[0].device)
+        for planes, t in zip(found, wanted, strict=True):
+            for name, place in self._places.items():
+                self._fill(name, planes[place], clip, t)
+        return found
+
+    def _fill(self, name: ConditionName, planes: Tensor, clip: FrameBatch, t: int) -> None:
+        """The planes of one condition for frame `t`, which are 0."""
+        (decoded, *_), source = clip.original()
+        luma = clip.planes[0]
+        if name == "picture_type":
+            planes.fill_(PICTURE_TYPES.get(clip.frames[t].picture_type, 0.0))
+        elif name == "quantiser":
+            quant = clip.quant[t] if clip.quant else None
+            if quant is not None:
+                size = (luma.shape[-2], luma.shape[-1])
+                planes.copy_(steps_to_plane(quant_plane(quant, size, source.height))[0])
+        elif name == "change":
+            if decoded.shape == luma.shape:
+                planes.copy_(to_change(decoded[t] - luma[t]))
+        else:
+            planes.copy_(self._neighbours(clip, t))
 
 
 def steps_to_plane(steps: Tensor) -> Tensor:
@@ -58,4 +84,4 @@ def steps_to_plane(steps: Tensor) -> Tensor:
 
 def to_change(difference: Tensor) -> Tensor:
     """Nominal luma as decoded less that of now -> values of the `change` plane, of the same shape."""
-    return difference / CHANGE_UNIT
+    return difference / UNIT

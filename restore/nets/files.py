@@ -26,6 +26,7 @@ from restore.nets.architectures import (
     ConditionName,
     PlaneName,
     build,
+    count_planes,
 )
 from restore.nets.engine import Network
 from restore.options import Options, check, hint
@@ -119,7 +120,7 @@ def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelCard]:
 
 def as_network(net: nn.Module, card: ModelCard) -> Network:
     """What `load_model` gives, for a back end."""
-    planes = (3 if card.plane == "RGB" else 1) + len(card.condition)
+    planes = (3 if card.plane == "RGB" else 1) + count_planes(card.condition)
     network = Network(
         net, card.name, card.sha256, ARCHITECTURES[card.architecture].residual, planes
     )

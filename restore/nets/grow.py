@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.errors import ModelError
-from restore.nets.architectures import ConditionName
+from restore.nets.architectures import ConditionName, condition_places, count_planes
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
 
@@ -48,10 +48,12 @@ def grow(
         problems.append(f"condition: expected {', '.join(missing)} among them, as it has")
     if problems:
         raise ModelError("\n".join(problems))
-    big = PlainSR(channels, blocks, small.scale, 1 + len(wanted))
+    big = PlainSR(channels, blocks, small.scale, 1 + count_planes(wanted))
     copied = torch.arange(channels) % small.channels
     big.head.weight.zero_()
-    places = [0, *(1 + wanted.index(name) for name in known)]
+    planes = torch.arange(1, big.in_planes)
+    told = condition_places(wanted)
+    places = torch.cat([torch.tensor([0]), *(planes[told[name]] for name in known)])
     big.head.weight[:, places] = small.head.weight[copied]
     _set_bias(big.head, small.head, copied)
     # Block k of the small one becomes the last of the layers that lie before its successor.

@@ -12,7 +12,7 @@ from restore.conform import conform
 from restore.errors import ModelError
 from restore.nets.architectures import ARCHITECTURES, enlarge
 from restore.nets.backends import BackEnds
-from restore.nets.condition import condition_planes
+from restore.nets.condition import Conditions
 from restore.nets.files import ModelCard, as_network, load_model, model_path, read_card
 from restore.video import Chroma, FrameBatch, VideoFormat
 
@@ -28,12 +28,23 @@ class LumaNetwork:
         times = card.scale if kind.feed == "enlarged" else 1
         network = as_network(net, card)
         self._engine = backends.engine(network, source.height * times, source.width * times)
+        self._conditions = Conditions(card.condition)
+
+    @property
+    def reach(self) -> int:
+        """Frames it looks at on each side of one."""
+        return self._conditions.reach
+
+    def reset(self) -> None:
+        """What comes is another scene."""
+        self._conditions.reset()
 
     def __call__(self, clip: FrameBatch) -> Tensor:
-        """Nominal luma (T, 1, scale*h, scale*w). Of a network for R, G, B too: the little chroma of 4:2:0 is not what
+        """Nominal luma (T - 2 * reach, 1, scale*h, scale*w) of the inner frames. Of a network for R, G, B too: the little chroma of 4:2:0 is not what
         it learned on."""
         card = self.card
-        condition = condition_planes(card.condition, clip) if card.condition else None
+        condition = self._conditions(clip) if card.condition else None
+        clip = clip[self.reach : len(clip) - self.reach]
         if card.plane == "Y":
             luma = clip.planes[0]
             return enlarge(self._engine, card.architecture, card.scale, luma, condition)

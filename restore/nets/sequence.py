@@ -8,7 +8,7 @@ from torch import Tensor
 from restore.motion import trust
 from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
-from restore.nets.condition import condition_planes
+from restore.nets.condition import Conditions
 from restore.nets.engine import Network
 from restore.nets.files import load_model
 from restore.nets.recurrent import Memory, Passage, RecurrentSR, given, taken
@@ -40,7 +40,7 @@ class LumaSequence:
         """Nominal luma (T - 1, 1, scale*h, scale*w) of all frames but the first, which was made last: motion leads to it.
         Without motion nothing is remembered."""
         names, scale = self.card.condition, self.card.scale
-        condition = condition_planes(names, clip) if names else None
+        condition = Conditions(names)(clip) if names else None
         luma = clip.planes[0]
         size = (luma.shape[-2], luma.shape[-1])
         kernel = ARCHITECTURES[self.card.architecture].kernel

@@ -7,7 +7,6 @@ truth made from clips that no score here uses.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from restore.grid import guess_step
 from restore.motion import compare, confidence
+from restore.neighbours import LEAST_STEP, neighbours, preference
 from restore.planes import pool, quant_plane
 from restore.stage import Stage, Window
 from restore.video import FrameBatch, Motion, Planes, QuantMap
@@ -26,16 +26,10 @@ _CODES = 219.0
 _TOLERANCE, _GROWTH = 0.9, 0.73
 """Difference in 8-bit codes at which a neighbour counts 1/e: TOLERANCE * step ** GROWTH. Fitted: 0.72 before Lanczos;
 a network makes up for some lost detail and gains up to 1.3 times that, at 0.01 dB where none follows."""
-_PREFERENCE = 1.0
-"""A frame with half the step counts 2 ** PREFERENCE times as much ..."""
-_PREFERENCE_RANGE = (0.3, 2.2)
-"""... within these ratios of steps."""
 _QUIET, _SPARSE = 0.1, 4
 """The quietest places are this share of every fourth sample of every fourth row."""
 _GRAINY = 0.17
 """Difference there, squared, in units of the tolerance, at which half of the tolerance, squared, is left."""
-_LEAST_STEP = 1.0
-"""Taken where neither bitstream nor picture show a quantiser: a clean picture stays as it is (0.003 dB)."""
 
 
 class Align(Stage):
@@ -126,19 +120,6 @@ class Align(Stage):
         return self._fine[key]
 
 
-def neighbours(indices: list[int], target: int, radius: int) -> list[int]:
-    """Positions of the frames to average with `target`: repeats of the edge of a scene (equal indices) left out,
-    nearest first on each side, so that motion can be followed from one to the next."""
-    ahead = range(target + 1, target + radius + 1)
-    behind = range(target - 1, target - radius - 1, -1)
-    return [
-        k
-        for side, step in ((behind, 1), (ahead, -1))
-        for k in side
-        if indices[k] != indices[k + step]
-    ]
-
-
 def quiet_share(errors: list[Tensor]) -> float:
     """The share of the tolerance, squared, that is granted to a film whose quietest places differ as much as the
     `errors`, squares in units of the tolerance, of the frames beside it say. Differences that are everywhere are no
@@ -158,16 +139,7 @@ def tolerance(quant: QuantMap, size: tuple[int, int], source_height: int) -> Ten
     step = quant.steps.flatten()[0]
     if bool((quant.steps != step).any()):
         step = quant_plane(quant, size, source_height)
-    return _TOLERANCE / _CODES * step.clamp_min(_LEAST_STEP) ** _GROWTH
-
-
-def preference(target: QuantMap, other: QuantMap | None) -> float:
-    """How much more a frame counts than the target for being coded finer; 1 where its quantiser is unknown."""
-    if other is None:
-        return 1.0
-    ratio = float(target.steps.mean().clamp_min(_LEAST_STEP) / other.steps.mean().clamp_min(1.0))
-    low, high = _PREFERENCE_RANGE
-    return math.exp(_PREFERENCE * math.log(min(max(ratio, low), high)))
+    return _TOLERANCE / _CODES * step.clamp_min(LEAST_STEP) ** _GROWTH
 
 
 STAGE = Align

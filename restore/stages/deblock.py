@@ -14,6 +14,7 @@ from restore.errors import ModelError
 from restore.grid import guess_step
 from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
+from restore.nets.condition import Conditions
 from restore.nets.files import model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
 from restore.planes import is_flat, quant_plane
@@ -57,10 +58,11 @@ class Deblock(Stage):
                     f"model: expected a network of scale 1, got {self.model!r}, which enlarges {card.scale} times; "
                     "that is for the stage upscale"
                 )
-            if ARCHITECTURES[card.architecture].recurrent:
+            recurrent = ARCHITECTURES[card.architecture].recurrent
+            if recurrent or Conditions(card.condition).reach:
                 raise ModelError(
-                    f"model: expected a network of single frames, got {self.model!r}, which remembers; that is for the "
-                    "stage upscale, at a factor of 1"
+                    f"model: expected a network of single frames, got {self.model!r}, which "
+                    f"{'remembers' if recurrent else 'looks at their neighbours'}; that is for the stage upscale, at a factor of 1"
                 )
             check_colours(self.model, card, source)
         return source

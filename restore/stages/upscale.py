@@ -10,6 +10,7 @@ from torch import Tensor
 from restore.errors import ModelError
 from restore.nets.architectures import ARCHITECTURES
 from restore.nets.backends import BackEnds
+from restore.nets.condition import Conditions
 from restore.nets.files import ModelCard, model_path
 from restore.nets.luma import LumaNetwork, card_of, check_colours
 from restore.nets.recurrent import RUN_IN
@@ -33,14 +34,20 @@ class Upscale(Stage):
 
     @property
     def window(self) -> Window:
-        return Window(1) if self._remembers else Window()
+        if self.model == "lanczos":
+            return Window()
+        card = self._read_card()
+        if ARCHITECTURES[card.architecture].recurrent:
+            return Window(1)
+        reach = Conditions(card.condition).reach
+        return Window(reach, reach)
 
     @property
     def run_in(self) -> int:
         return RUN_IN if self._remembers else 0
 
     def reset(self) -> None:
-        if isinstance(self._network, LumaSequence):
+        if self._network is not None:
             self._network.reset()
 
     def output_format(self, source: VideoFormat) -> VideoFormat:
@@ -67,7 +74,8 @@ class Upscale(Stage):
     def process(self, clip: FrameBatch) -> Planes:
         shapes = self.output_format(clip.format).plane_shapes()
         luma = self._network(clip) if self._network else resample(clip.planes[0], shapes[0])
-        clip = clip[self.window.past :]
+        past, future = self.window
+        clip = clip[past : len(clip) - future]
         return (
             luma,
             *(

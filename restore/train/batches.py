@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restore import planes
-from restore.nets.architectures import ConditionName
+from restore.nets.architectures import ConditionName, condition_places
 from restore.train.front import behind
 from restore.train.processes import ALONE, Processes
 from restore.train.recipe import Optim
@@ -35,6 +35,7 @@ def patches(
     masks = np.random.default_rng([optim.seed, iteration, 1])
     p = optim.crop
     lows, highs, told = [], [], []
+    whose = condition_places(condition)
     for place in places(pairs, optim, iteration):
         (y, x), turn = place.corner, place.turn
         lr, hr = pairs.lr[place.shard], pairs.hr[place.shard]
@@ -45,7 +46,8 @@ def patches(
         if condition:
             window = slice(y, y + p), slice(x, x + p)
             known = pairs.maps[place.shard].planes(condition, place.index, window)
-            known[absent(len(condition), optim.condition_absent, masks)] = 0
+            for name in absent(condition, optim.condition_absent, masks):
+                known[whose[name]] = 0
             told.append(_turned(known, turn))
     mine = own(len(lows), optim, group)
     low, high = (
@@ -109,10 +111,12 @@ def with_colours(codes: Tensor) -> Tensor:
     return codes if codes.ndim == 4 else codes[:, None]
 
 
-def absent(count: int, share: float, rng: np.random.Generator) -> list[int]:
-    """Which of `count` planes are unknown: none, or, in a `share` of all draws, any of the sets of them, all alike."""
-    drawn = int(rng.integers(1, 1 << count)) if rng.random() < share else 0
-    return [k for k in range(count) if drawn >> k & 1]
+def absent(
+    condition: Sequence[ConditionName], share: float, rng: np.random.Generator
+) -> list[ConditionName]:
+    """Which of `condition` are unknown: none, or, in a `share` of all draws, any of the sets of them, all alike."""
+    drawn = int(rng.integers(1, 1 << len(condition))) if rng.random() < share else 0
+    return [name for k, name in enumerate(condition) if drawn >> k & 1]
 
 
 def _turned(plane: Tensor, turn: int) -> Tensor:

@@ -1,7 +1,8 @@
 """What the stages before a network make of packed pairs: the sidecar of a shard whose recipe names a front.
 
 <shard>.front.safetensors, made by the very stages that `restore run` puts before the network (N samples, crop h x w):
-  change  (N, h, w) float16   nominal luma as decoded less that which those stages leave, middle frame
+  change  (N, h, w) float16      nominal luma as decoded less that which those stages leave, middle frame
+  beside  (N, 2 * k, h, w) float16  where wanted: the planes of nets.neighbours for the middle frame as decoded
 So a network that is to work behind them learns on what they leave, and sees what they took (nets.condition: `change`).
 They see the `context` frames of a sample and no more of its picture than was kept.
 """
@@ -23,8 +24,8 @@ from restore import planes
 from restore.color import ColorInfo
 from restore.errors import PipelineFileError, TrainError
 from restore.motion import MotionService
-from restore.nets.architectures import ConditionName
-from restore.nets.condition import CHANGE_UNIT
+from restore.nets.architectures import NEIGHBOUR_PLACES, ConditionName, condition_places
+from restore.nets.neighbours import REACH, UNIT, Neighbours, nearer
 from restore.pipeline import PipelineSpec, find_pipeline, read_pipeline
 from restore.stage import Stage
 from restore.train.files import write_whole
@@ -35,9 +36,9 @@ UPSCALE = "upscale"
 """The kind of stage that a front ends before."""
 
 
-def read_front(name: str, context: int) -> PipelineSpec:
+def read_front(name: str, context: int, condition: Sequence[ConditionName] = ()) -> PipelineSpec:
     """The pipeline `name`, a file or a shipped one's name, cut off before its network. TrainError where there is none,
-    nothing before it, a network before it, or stages that look at more than `context` frames."""
+    nothing before it, a network before it, or stages, or a `condition`, that look at more than `context` frames."""
     try:
         spec = read_pipeline(find_pipeline(name))
     except PipelineFileError as error:
@@ -54,6 +55,12 @@ def read_front(name: str, context: int) -> PipelineSpec:
             raise TrainError(
                 f"[network]: front: expected stages without weights of their own, got {stage.where}, which runs a network"
             )
+    looked = 2 * REACH + 1
+    if "neighbours" in condition and context < looked:
+        raise TrainError(
+            f"[network]: condition: neighbours are looked for in {looked} frames, got {context} a sample; set "
+            f"context = {looked} in [data]"
+        )
     if context < _frames(spec):
         raise TrainError(
             f"[network]: front: the stages of {name} look at {_frames(spec)} frames, got {context} a sample; set "
@@ -68,44 +75,54 @@ def sidecar(shard: Path) -> Path:
 
 
 def add_fronts(
-    folder: Path, front: PipelineSpec, progress: Callable[[str], None] = lambda _: None
+    folder: Path,
+    front: PipelineSpec,
+    condition: Sequence[ConditionName] = (),
+    progress: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Makes the sidecars that shards in `folder` lack, or have of another front. Their maps must be there. TrainError
-    where samples have too few frames for the stages."""
-    wanted = _fingerprint(front)
+    """Makes the sidecars that shards in `folder` lack, or have of another front, with what `condition` wants. Their maps
+    must be there. TrainError where samples have too few frames for the stages."""
+    wanted, beside = _fingerprint(front), "neighbours" in condition
     for index in sorted(folder.glob("*-*.json")):
         path = sidecar(index)
-        if _made_by(path) != wanted:
-            write_whole(path, save({"change": _changes(index, front)}, {"front": wanted}))
+        by, keys = _made_by(path)
+        if by != wanted or (beside and "beside" not in keys):
+            write_whole(path, save(_found(index, front, beside), {"front": wanted}))
             kinds = ", ".join(stage.kind for stage in front.stages)
             progress(f"{index.stem}: passed through {kinds}")
 
 
-def read_changes(index: Path, samples: int) -> Tensor:
-    """(N, h, w) float16 of a shard with so many samples; TrainError if its sidecar is missing or damaged."""
+def read_fronts(index: Path, samples: int) -> dict[str, Tensor]:
+    """The tensors of a shard with so many samples, by name; TrainError if its sidecar is missing or damaged."""
     path = sidecar(index)
     try:
-        change = load_file(path)["change"]
+        found = load_file(path)
+        change = found["change"]
     except Exception as error:  # safetensors raises its own, KeyError, OSError ...
         raise TrainError(f"{path}: damaged ({error}); delete it, it will be made again") from None
     if len(change) != samples:
         raise TrainError(
             f"{path}: expected {samples} samples, as the shard has, got {len(change)}; delete it, it will be made again"
         )
-    return change
+    return found
 
 
 def behind(low: Tensor, condition: Sequence[ConditionName]) -> Tensor:
     """(..., 1 + k, h, w), luma as decoded and the planes of `condition` -> the same with the luma that the front left,
     wherever its change is given."""
-    if "change" not in condition:
+    places = condition_places(condition)
+    if "change" not in places:
         return low
-    at = 1 + condition.index("change")
-    left = low[..., :1, :, :] - CHANGE_UNIT * low[..., at : at + 1, :, :]
-    return torch.cat([left, low[..., 1:, :, :]], -3)
+    told = low[..., 1:, :, :].clone()
+    change = told[..., places["change"], :, :]
+    if "neighbours" in places:
+        beside = told[..., places["neighbours"], :, :]
+        told[..., places["neighbours"], :, :] = nearer(beside, change)
+    return torch.cat([low[..., :1, :, :] - UNIT * change, told], -3)
 
 
-def _changes(index: Path, front: PipelineSpec) -> Tensor:
+def _found(index: Path, front: PipelineSpec, beside: bool) -> dict[str, Tensor]:
+    """The tensors of one sidecar."""
     try:
         codes = load_file(index.with_suffix(".safetensors"))["lr"]
     except Exception as error:  # as above
@@ -118,13 +135,19 @@ def _changes(index: Path, front: PipelineSpec) -> Tensor:
             f"{index}: front: expected luma and at least {wanted} frames a sample, which its stages look at, got "
             f"{tuple(codes.shape[1:])}; set context = {wanted} in [data]"
         )
-    found = torch.zeros(len(codes), *codes.shape[-2:], dtype=torch.float16)
+    found = {"change": torch.zeros(len(codes), *codes.shape[-2:], dtype=torch.float16)}
+    if beside:
+        count = 2 * len(NEIGHBOUR_PLACES)
+        found["beside"] = torch.zeros(len(codes), count, *codes.shape[-2:], dtype=torch.float16)
     for number, frames in enumerate(codes):
         motion = MotionService(front.motion, torch.device("cpu"))
         try:
             clip = _clip(frames, maps, number)
             motion.add(clip.frames, clip.planes[0])
-            found[number] = _passed(replace(clip, motion=motion), stages)
+            clip = replace(clip, motion=motion)
+            found["change"][number] = _passed(clip, stages)
+            if beside:
+                found["beside"][number] = Neighbours()(clip, len(clip) // 2)
         finally:
             motion.close()
     return found
@@ -171,11 +194,11 @@ def _fingerprint(front: PipelineSpec) -> str:
     return json.dumps([document["stages"], document["motion"]], sort_keys=True)
 
 
-def _made_by(path: Path) -> str | None:
-    """The fingerprint of the front whose changes `path` holds; None where there are none."""
+def _made_by(path: Path) -> tuple[str | None, list[str]]:
+    """The fingerprint of the front whose work `path` holds, and the names of its tensors; None where there are none."""
     try:
         with safe_open(path, "pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
+            return metadata.get("front"), list(file.keys())
     except Exception:  # missing or damaged: made again
-        return None
-    return metadata.get("front")
+        return None, []

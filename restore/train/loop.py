@@ -90,7 +90,7 @@ def train(
     if data is not None and not Path(data).exists():
         raise TrainError(f"--data {data}: no such folder")
     wanted = recipe.network.front
-    front = read_front(wanted, recipe.data.context) if wanted else None
+    front = read_front(wanted, recipe.data.context, recipe.network.condition) if wanted else None
     work = Path(work_dir) if work_dir else out / f"{recipe.network.name}.work"
     shards = work / "shards"
     place = choose_device(device)
@@ -105,7 +105,7 @@ def train(
         if conditioned:
             group.once(lambda: add_maps(shards, say))
         if front is not None:
-            group.once(lambda: add_fronts(shards, front, say))
+            group.once(lambda: add_fronts(shards, front, recipe.network.condition, say))
         pairs, held = (
             read_shards(shards, kind, maps=conditioned, front=front is not None)
             for kind in ("train", "val")

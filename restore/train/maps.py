@@ -28,7 +28,7 @@ from torch import Tensor
 from restore.errors import RestoreError, TrainError
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
-from restore.nets.architectures import ConditionName
+from restore.nets.architectures import ConditionName, condition_places, count_planes
 from restore.nets.condition import PICTURE_TYPES, steps_to_plane, to_change
 from restore.train.files import write_whole
 
@@ -48,6 +48,8 @@ class Maps:
     """(N, C) uint8."""
     change: Tensor | None = None
     """(N, h, w) float16, nominal luma, of train.front; None: nothing was put before the network."""
+    beside: Tensor | None = None
+    """(N, planes, h, w) float16, of train.front: the condition `neighbours` for the luma as decoded; None: not wanted."""
 
     def planes(
         self,
@@ -56,18 +58,21 @@ class Maps:
         window: tuple[slice, slice],
         frame: int | None = None,
     ) -> Tensor:
-        """(len(names), h, w) float32: the planes of nets.condition for one frame of sample `index` (None: the middle
-        one, of which alone `change` is known), where `window` (rows, columns), in samples of the crop, lies."""
+        """(planes, h, w) float32: the planes of nets.condition for one frame of sample `index` (None: the middle
+        one, of which alone `change` and `neighbours` are known), where `window` (rows, columns), in samples of the crop, lies."""
         frame = self.steps.shape[1] // 2 if frame is None else frame
         rows, columns = (torch.arange(s.start, s.stop) // CELL for s in window)
-        found = torch.zeros(len(names), len(rows), len(columns))
-        for plane, name in enumerate(names):
+        found = torch.zeros(count_planes(names), len(rows), len(columns))
+        for name, plane in condition_places(names).items():
             if name == "quantiser":
                 steps = self.steps[index, frame][rows[:, None], columns].float()
                 found[plane] = steps_to_plane(steps)
             elif name == "change":
                 if self.change is not None:
                     found[plane] = to_change(self.change[index, window[0], window[1]].float())
+            elif name == "neighbours":
+                if self.beside is not None:
+                    found[plane] = self.beside[index, :, window[0], window[1]].float()
             else:
                 found[plane] = PICTURE_TYPES.get(TYPES[int(self.types[index, frame])], 0.0)
         return found

@@ -31,7 +31,7 @@ def build(shape: Network, *, init: bool = True) -> nn.Module:
         raise TrainError(f"[network]: {error}") from None
     if isinstance(net, RepPlainSR | RecurrentSR):
         first = 3 if shape.plane == "RGB" else 1
-        _deafen(net.head, slice(first, first + len(shape.condition)))
+        _deafen(net.head, slice(first, first + architectures.count_planes(shape.condition)))
     if init and shape.init is not None:
         _start_from(net, shape, shape.init)
     return net if shape.branches else architectures.deployed(net)
@@ -117,7 +117,7 @@ def enlarged(low: Tensor, shape: Network) -> Tensor:
 def unrolled(run: Callable[[Tensor], Tensor], low: Tensor, shape: Network) -> Tensor:
     """(B, T, 1, scale*h, scale*w): the residuals of T frames, one after the other. Gradients pass through the memory, and
     through its warp, from the last frame to the first; `low` is as train.sequences has it."""
-    known = 1 + len(shape.condition)
+    known = 1 + architectures.count_planes(shape.condition)
     before: Memory | None = None
     residuals = []
     for frame in low.unbind(1):

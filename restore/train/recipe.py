@@ -60,6 +60,11 @@ class Data(Options):
     """Share of still sequences that stand still or pan by whole pixels, so that no interpolation softens the truth."""
     drawn_share: Share = 0.0
     """Share of still sequences whose still is drawn, not photographed: shapes, lines, titles (restore/train/drawn.py)."""
+    crisp_share: Share = 0.0
+    """Share of all sequences whose truth is made sharper, as film that was scanned finely and shrunk hard is: sources that
+    were encoded or shrunk softly teach a network to leave films too soft."""
+    crisp_amount: Range = (0.1, 0.8)
+    """Unsharp mask, 0.8 pixels wide, on the truth before anything else."""
     frames: Annotated[int, Field(ge=5, le=200)] = 24
     """Frames per encoded sequence."""
     size: Annotated[int, Field(ge=64, le=1024)] = 352
@@ -187,7 +192,8 @@ class Network(Options):
     """RGB: three planes in and out, for comparison with luma; learns from stills alone (restore/train/colour.py)."""
     condition: list[ConditionName] = []
     """What is known beside luma, as input planes (docs/networks.md): quantiser and picture_type, which the bitstream says;
-    change, what stages before the network changed, which needs a front. plain and recurrent only."""
+    change, what stages before the network changed, and neighbours, what the frames beside it show, which need a front.
+    plain and, without a front, recurrent only."""
     front: str | None = None
     """A pipeline, by name or path, that the network is to work in: those of its stages that come before its upscale are put
     before the network in training, too. Samples must have as many frames (context) as they look at."""
@@ -207,6 +213,8 @@ class Network(Options):
     def _consistent(self) -> Network:
         if (self.front is None) != ("change" not in self.condition):
             raise ValueError('front and condition "change" together, or neither')
+        if self.front is None and "neighbours" in self.condition:
+            raise ValueError('a front with condition "neighbours"')
         if self.front is not None and (self.architecture != "plain" or self.plane != "Y"):
             raise ValueError("architecture plain and plane Y with a front")
         return self

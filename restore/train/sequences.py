@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from restore import planes
-from restore.nets.architectures import ConditionName
+from restore.nets.architectures import ConditionName, condition_places, count_planes
 from restore.train.batches import absent, hardest, own, places
 from restore.train.processes import ALONE, Processes
 from restore.train.recipe import Optim
@@ -44,9 +44,9 @@ def sequence_patches(
         window = slice(y, y + p), slice(x, x + p)
         low = sequence(pairs, place.shard, place.index, condition, window)
         if condition:
-            unknown = absent(len(condition), optim.condition_absent, masks)
-            low[:, [1 + k for k in unknown]] = 0
-        lows.append(turned(low, place.turn, 1 + len(condition)))
+            for name in absent(condition, optim.condition_absent, masks):
+                low[:, 1:][:, condition_places(condition)[name]] = 0
+        lows.append(turned(low, place.turn, 1 + count_planes(condition)))
         truth = pairs.hr[place.shard][
             place.index, :, None, scale * y : scale * (y + p), scale * x : scale * (x + p)
         ]
@@ -72,11 +72,11 @@ def sequence(
     window = window or (slice(0, frames.shape[-2]), slice(0, frames.shape[-1]))
     luma = nominal(frames[:, None, window[0], window[1]])
     count, _, height, width = luma.shape
-    low = torch.cat([luma, torch.zeros(count, len(condition) + 3, height, width)], 1)
+    low = torch.cat([luma, torch.zeros(count, count_planes(condition) + 3, height, width)], 1)
     for t in range(count):
         if condition:
             known = pairs.maps[shard].planes(condition, index, window, t)
-            low[t, 1 : 1 + len(condition)] = known
+            low[t, 1 : 1 + len(known)] = known
         if t:
             low[t, -3:] = pairs.passages[shard].planes(index, t - 1, window)
     return low

@@ -40,7 +40,7 @@ from restore.train.codecs import Codes
 from restore.train.colour import to_420
 from restore.train.degrade import Pair, degrade
 from restore.train.files import WriteError, write_whole, writing
-from restore.train.front import read_changes
+from restore.train.front import read_fronts
 from restore.train.maps import Maps, make_maps, read_maps
 from restore.train.passage import Passages, find_passages, read_passages
 from restore.train.plan import Category, draw, validated
@@ -149,7 +149,8 @@ def read_shards(folder: Path, kind: str, *, maps: bool = False, front: bool = Fa
         if maps:
             known = read_maps(path, len(shards.lr[-1]))
             if front:
-                known = replace(known, change=read_changes(path, len(shards.lr[-1])))
+                fronts = read_fronts(path, len(shards.lr[-1]))
+                known = replace(known, change=fronts["change"], beside=fronts.get("beside"))
             shards.maps.append(known)
     if not shards.lr:
         raise TrainError(
@@ -182,6 +183,8 @@ def _fingerprint(recipe: Recipe) -> str:
         if all(getattr(recipe.degrade, f"{step}_share") == 0 for step in steps):
             for key in [k for k in tables["degrade"] if k.startswith(steps)]:
                 del tables["degrade"][key]
+    if recipe.data.crisp_share == 0:
+        del tables["data"]["crisp_share"], tables["data"]["crisp_amount"]
     for key in ("steady_share", "drawn_share", "truth"):
         if getattr(recipe.data, key) == Data.model_fields[key].default:
             del tables["data"][key]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore import planes
-from restore.nets.architectures import ConditionName
+from restore.nets.architectures import ConditionName, condition_places
 from restore.nets.files import UNDAMAGED
 from restore.train.batches import with_colours
 from restore.train.colour import luma_of
@@ -91,12 +91,10 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
                 first[category].append(
                     psnr(result[:1], truths[:1]) - psnr(pictures[:1], truths[:1])
                 )
-            told = range(1, 1 + len(shape.condition))
-            front = [k for k in told if shape.condition[k - 1] == "change"]
-            for unknown, others in ((front, alone), (list(told), blind)):
+            front = [name for name in shape.condition if name in ("change", "neighbours")]
+            for unknown, others in ((front, alone), (shape.condition, blind)):
                 if unknown:
-                    known = low.clone()
-                    known[..., unknown, :, :] = 0
+                    known = _without(low, shape.condition, unknown)
                     base, residual = predict(net, shape, known, torch.float32)
                     done = frames_of(base + residual)[-1:]
                     others[category].append(psnr(done, truths[-1:]) - before)
@@ -109,6 +107,17 @@ def validate(net: nn.Module, held: Shards, shape: Network, device: torch.device)
     found["held-out worst sample"] = round(min(min(v) for v in gains.values() if v), 3)
     untouched = float(np.mean(kept)) if kept else None
     return Scores(found, float(np.mean(reached)), float(np.mean(bases)), untouched)
+
+
+def _without(
+    low: Tensor, condition: Sequence[ConditionName], unknown: Sequence[ConditionName]
+) -> Tensor:
+    """`low`, luma and the planes of `condition`, with those of `unknown` set to 0."""
+    known = low.clone()
+    told, places = known[..., 1:, :, :], condition_places(condition)
+    for name in unknown:
+        told[..., places[name], :, :] = 0
+    return known
 
 
 def examined(pairs: Shards, shard: int, index: int, shape: Network) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from restore.nets.condition import condition_planes
+from restore.nets.condition import Conditions
 from restore.nets.engine import Network, TorchEngine
 from restore.nets.openvino_engine import OpenVinoEngine
 from restore.nets.plain import PlainSR, RepPlainSR
@@ -73,7 +73,7 @@ def test_values_of_the_planes(make_video: Make) -> None:
         frames=tuple(replace(f, picture_type=t) for f, t in zip(video.frames, types, strict=True)),
         quant=(QuantMap(steps), None, QuantMap(steps), None),
     )
-    planes = condition_planes(["picture_type", "quantiser"], video)
+    planes = Conditions(["picture_type", "quantiser"])(video)
     assert planes.shape == (4, 2, 32, 32)
     assert planes[:, 0, 5, 5].tolist() == [1.0, 0.5, -1.0, 0.0]
     cells = planes[0, 1, [0, 15, 16, 31]][:, [15, 16]]
@@ -83,5 +83,5 @@ def test_values_of_the_planes(make_video: Make) -> None:
 
 
 def test_a_file_that_says_nothing_is_all_zero(make_video: Make) -> None:
-    planes = condition_planes(["quantiser", "picture_type"], make_video(quant=False))
+    planes = Conditions(["quantiser", "picture_type"])(make_video(quant=False))
     assert float(planes.abs().max()) == 0

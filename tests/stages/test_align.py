@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from restore.neighbours import neighbours, preference
 from restore.planes import gaussian_blur_reference
 from restore.stages import align
-from restore.stages.align import Align, neighbours, preference, tolerance
+from restore.stages.align import Align, tolerance
 from restore.video import BlockGrid, Chroma, FrameBatch, FrameInfo, QuantMap, SceneFacts
 from restore.warping import refine_reference, warp_refined_reference
 from restore.windowing import run_stage

@@ -15,7 +15,7 @@ from restore.deblocking import block_edges, deblock
 from restore.errors import ModelError
 from restore.metrics.fidelity import psnr, psnr_b
 from restore.nets.backends import BackEnds
-from restore.nets.condition import condition_planes
+from restore.nets.condition import Conditions
 from restore.nets.files import ModelCard, load_model, save_model
 from restore.nets.plain import PlainSR
 from restore.planes import gaussian_blur
@@ -279,7 +279,7 @@ def test_a_network_told_the_quantiser_is_held_back_by_it(
     stage.load(video.format, BackEnds(torch.device("cpu"), 1))
     with torch.inference_mode():
         done = stage.process(video)[0]
-        fed = torch.cat([video.planes[0], condition_planes(["quantiser"], video)], 1)
+        fed = torch.cat([video.planes[0], Conditions(["quantiser"])(video)], 1)
         residual = load_model(model)[0](fed)
     assert float(residual.abs().max()) > 1 / 219
     assert float((done - video.planes[0] - share * residual).abs().max()) < 0.1 / 219

@@ -11,23 +11,25 @@ import torch
 from clean import RECIPE, pool, work
 from safetensors.torch import load_file, save_file
 
+from restore import planes
 from restore.errors import TrainError
 from restore.motion import MotionOptions, MotionService
 from restore.nets.architectures import ConditionName
-from restore.nets.condition import CHANGE_UNIT, condition_planes
+from restore.nets.condition import Conditions
+from restore.nets.neighbours import UNIT
 from restore.stages.align import Align
 from restore.train import front
 from restore.train.batches import patches
-from restore.train.front import add_fronts, read_changes, read_front, sidecar
+from restore.train.front import add_fronts, behind, read_front, read_fronts, sidecar
 from restore.train.loop import train
 from restore.train.maps import read_maps
 from restore.train.recipe import Optim, read_recipe
 from restore.train.shards import make_shards, read_shards
 from restore.train.validation import examined
-from restore.windowing import run_stage
+from restore.windowing import clips_with_context, run_stage
 
 CPU = torch.device("cpu")
-NAMES: list[ConditionName] = ["quantiser", "change"]
+NAMES: list[ConditionName] = ["quantiser", "change", "neighbours"]
 PIPELINE = """
 [[stage]]
 kind = "align"
@@ -45,10 +47,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline = root / "behind.toml"
     pipeline.write_text(PIPELINE)
     text = RECIPE.replace(
-        "blocks = 1", f'blocks = 1\ncondition = ["quantiser", "change"]\nfront = "{pipeline}"'
+        "blocks = 1",
+        f'blocks = 1\ncondition = ["quantiser", "change", "neighbours"]\nfront = "{pipeline}"',
     )
     make_shards(read_recipe(pool(root, text)), root, root / "shards", workers=1)
-    add_fronts(root / "shards", read_front(str(pipeline), 5))
+    add_fronts(root / "shards", read_front(str(pipeline), 5), NAMES)
     return root
 
 
@@ -56,8 +59,10 @@ def test_changes_are_those_of_the_stages_that_run(root: Path) -> None:
     index = root / "shards" / "val-000.json"
     maps = read_maps(index, 10)
     codes = load_file(index.with_suffix(".safetensors"))["lr"]
-    changes = read_changes(index, 10).float()
+    fronts = read_fronts(index, 10)
+    changes = fronts["change"].float()
     assert float(changes.abs().max()) > 0.005
+    seen = 0
     for number in range(10):
         clip = front._clip(codes[number], maps, number)
         middle = clip.frames[2].index
@@ -70,15 +75,25 @@ def test_changes_are_those_of_the_stages_that_run(root: Path) -> None:
         for frame in scene:
             motion.add(frame.frames, frame.planes[0])
         flow = (replace(frame, motion=motion) for frame in scene)
-        for done in run_stage(Align(), flow, clip.format, "here"):
-            for k, info in enumerate(done.frames):
-                if info.index == middle:
-                    wanted = clip.planes[0][2, 0] - done.planes[0][k, 0]
+        raw = planes.to_nominal(codes[number, 2:3, None], 8, full_range=False, chroma=False)
+        packed = torch.cat([raw[0], changes[number][None] / UNIT, fronts["beside"][number].float()])
+        learned = behind(packed, ["change", "neighbours"])
+        aligned = run_stage(Align(), flow, clip.format, "here")
+        for done in clips_with_context(aligned, 2, 2):
+            for k in range(2, len(done) - 2):
+                if done.frames[k].index == middle:
+                    luma = done.planes[0][k]
+                    wanted = clip.planes[0][2, 0] - luma[0]
                     torch.testing.assert_close(changes[number], wanted, atol=2e-4, rtol=1e-3)
-                    # And what the network is told of it is what the runtime tells.
-                    told = condition_planes(["change"], done)[k, 0] * CHANGE_UNIT
-                    torch.testing.assert_close(told, wanted)
+                    # And what the network is told is what the runtime tells.
+                    told = Conditions(["change", "neighbours"])(done)[k - 2]
+                    torch.testing.assert_close(told[0] * UNIT, wanted)
+                    ran = torch.cat([luma, told])
+                    torch.testing.assert_close(learned, ran, atol=8e-3, rtol=3e-3)
+                    seen += 1
         motion.close()
+    assert seen == 10
+    assert float(fronts["beside"].float().abs().amax((0, 2, 3)).min()) > 0.1
 
 
 def test_the_picture_is_the_one_left_unless_the_change_is_unknown(root: Path) -> None:
@@ -87,8 +102,9 @@ def test_the_picture_is_the_one_left_unless_the_change_is_unknown(root: Path) ->
     raw, truth = patches(pairs, optim, 0, 2, CPU)
     low, same = patches(pairs, optim, 0, 2, CPU, condition=NAMES)
     assert torch.equal(truth, same)
-    torch.testing.assert_close(low[:, :1] + CHANGE_UNIT * low[:, 2:], raw, atol=1e-6, rtol=0)
+    torch.testing.assert_close(low[:, :1] + UNIT * low[:, 2:3], raw, atol=1e-6, rtol=0)
     unknown = low[:, 2].flatten(1).eq(0).all(1)
+    assert low.shape[1] == 1 + 1 + 1 + 8
     assert torch.equal(low[unknown, 0], raw[unknown, 0])
     assert 0.2 < float(unknown.float().mean()) < 0.8
     shape = read_recipe(root / "tiny.toml").network
@@ -116,11 +132,11 @@ def test_other_settings_make_other_changes(root: Path, tmp_path: Path) -> None:
     pipeline = tmp_path / "other.toml"
     pipeline.write_text(PIPELINE.replace("radius = 2", "radius = 1"))
     said: list[str] = []
-    add_fronts(shards, read_front(str(pipeline), 5), said.append)
+    add_fronts(shards, read_front(str(pipeline), 5), NAMES, said.append)
     assert said[-1] == "val-000: passed through align"
     assert len(said) == 3
     assert sidecar(shards / "val-000.json").read_bytes() != before
-    add_fronts(shards, read_front(str(root / "behind.toml"), 5))
+    add_fronts(shards, read_front(str(root / "behind.toml"), 5), NAMES)
     assert sidecar(shards / "val-000.json").read_bytes() == before
     save_file({"change": torch.zeros(2, 32, 32)}, sidecar(shards / "val-000.json"))
     with pytest.raises(
@@ -136,6 +152,8 @@ def test_what_cannot_be_is_told(root: Path, tmp_path: Path) -> None:
         read_front(str(pipeline), 5)
     with pytest.raises(TrainError, match=r"at least 9 frames .* set context = 9 in \[data\]"):
         add_fronts(root / "shards", read_front(str(pipeline), 9))
+    with pytest.raises(TrainError, match=r"neighbours .* 5 frames, got 3 .* set context = 5"):
+        read_front(str(root / "behind.toml"), 3, NAMES)
     with pytest.raises(TrainError, match=r"without weights of their own, got .*deblock"):
         read_front("film_deblock", 5)
     # Before anything is made.
@@ -150,7 +168,7 @@ def test_what_cannot_be_is_told(root: Path, tmp_path: Path) -> None:
         read_front("lanczos_x2", 5)
     text = (root / "tiny.toml").read_text()
     for wrong, why in (
-        (text.replace('"change"', '"picture_type"'), 'front and condition "change" together'),
+        (text.replace('"change", ', ""), 'front and condition "change" together'),
         (
             text.replace("blocks = 1", 'blocks = 1\narchitecture = "recurrent"'),
             "architecture plain",

@@ -15,7 +15,7 @@ from restore.errors import TrainError
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
 from restore.nets.architectures import ConditionName
-from restore.nets.condition import condition_planes
+from restore.nets.condition import Conditions
 from restore.nets.files import load_model
 from restore.train import loop
 from restore.train.batches import absent, patches
@@ -29,6 +29,7 @@ from restore.video import FrameBatch
 
 CPU = torch.device("cpu")
 NAMES: list[ConditionName] = ["quantiser", "picture_type"]
+FRONT: list[ConditionName] = [*NAMES, "change"]
 CONDITIONED = RECIPE.replace("blocks = 1", 'blocks = 1\ncondition = ["quantiser", "picture_type"]')
 
 
@@ -68,7 +69,7 @@ def test_maps_are_what_the_runtime_feeds(root: Path, tmp_path: Path) -> None:
         clip = as_decoded(root, sequence, tmp_path)
         t, y, x = sample["frame"], sample["y"], sample["x"]
         inside = (slice(y, y + 32), slice(x, x + 32))
-        wanted = condition_planes(NAMES, clip)[t][:, *inside]
+        wanted = Conditions(NAMES)(clip)[t][:, *inside]
         torch.testing.assert_close(seen[1:], wanted, atol=1e-3, rtol=1e-3)
         if (
             t < len(clip) - 1
@@ -137,8 +138,8 @@ def test_a_share_of_the_patches_lacks_conditions() -> None:
     plain, _ = patches(numbered(20), optim, 0, 2, CPU)
     assert torch.equal(plain, low[:, :1])
     rng = np.random.default_rng(0)
-    assert absent(3, 0, rng) == []
-    assert {len(absent(3, 1, rng)) for _ in range(50)} == {1, 2, 3}
+    assert absent(FRONT, 0, rng) == []
+    assert {len(absent(FRONT, 1, rng)) for _ in range(50)} == {1, 2, 3}
 
 
 def test_a_conditioned_network_is_trained_and_shipped(root: Path, tmp_path: Path) -> None:
