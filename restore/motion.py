@@ -25,6 +25,8 @@ NEAR, WIDE = 1.5, 2.0
 LEAN = 3.0
 """What codecs leave averages out over a neighbourhood, what shows something else does not: how much more the square of
 the mean difference counts than the mean square."""
+LEAST = -60.0
+"""e to this is nothing beside 1."""
 LOST = 3.0
 """Samples of doubt at which a sample counts 1/e."""
 
@@ -260,11 +262,17 @@ def compare(target: Tensor, warped: Tensor, h: Tensor | float) -> Difference:
 
 def trust(doubt: Tensor) -> Tensor:
     """0 to 1, of the shape of `doubt`: what `doubt`, in samples, leaves of the confidence in motion."""
-    return torch.exp(-((doubt / LOST) ** 2))
+    return _exp(-((doubt / LOST) ** 2))
 
 
 def confidence(found: Difference, doubt: Tensor | float = 0.0, share: float = 1.0) -> Tensor:
     """0 to 1, (N, 1, H, W): exp of minus the difference, its lean and the `doubt`, in samples, that the motion is true;
     a `share` of the tolerance is granted (its square)."""
     doubt = torch.as_tensor(doubt, device=found.error.device)
-    return torch.exp(-(found.error + LEAN * found.lean) / share - (doubt / LOST) ** 2)
+    return _exp(-(found.error + LEAN * found.lean) / share - (doubt / LOST) ** 2)
+
+
+def _exp(power: Tensor) -> Tensor:
+    """e^power, in place; what is under LEAST counts as that: processors take twenty times as long over numbers
+    too small for a float's exponent, and over those that become 0."""
+    return power.clamp_(min=LEAST).exp_()
