@@ -16,13 +16,19 @@ from restore.nets.condition import Conditions
 from restore.nets.files import ModelCard, as_network, load_model, model_path, read_card
 from restore.video import Chroma, FrameBatch, VideoFormat
 
+VIEWS = (0, 3, 1, 2, 4, 7, 5, 6)
+"""Symmetries of the square, as `_turned` has them, in the order in which they are added: none, half a turn, mirrored, and the
+same transposed."""
+
 
 class LumaNetwork:
     """Weights on a device, ready to run."""
 
-    def __init__(self, model: str, source: VideoFormat, backends: BackEnds) -> None:
+    def __init__(self, model: str, source: VideoFormat, backends: BackEnds, views: int = 1) -> None:
         """A shipped model's name or a path, for pictures of `source`; ModelError as `load_model`, DeviceError as
-        `BackEnds.engine`."""
+        `BackEnds.engine`. `views`: of each frame so many turned and mirrored views are run, and their results, turned back,
+        averaged (Timofte et al. 2016, "Seven ways to improve example-based single image super resolution")."""
+        self._views = VIEWS[:views]
         net, card = load_model(model)
         self.card, kind = card, ARCHITECTURES[card.architecture]
         times = card.scale if kind.feed == "enlarged" else 1
@@ -46,16 +52,41 @@ class LumaNetwork:
         condition = self._conditions(clip) if card.condition else None
         clip = clip[self.reach : len(clip) - self.reach]
         if card.plane == "Y":
-            luma = clip.planes[0]
-            return enlarge(self._engine, card.architecture, card.scale, luma, condition)
+            return self._enlarged(clip.planes[0], condition)
         fmt = clip.format
         full = replace(fmt, chroma=Chroma.C444, color=replace(fmt.color, matrix=Matrix.RGB))
         green, blue, red = conform(clip.planes, fmt, full)
         rgb = torch.cat([red, green, blue], 1)
-        done = enlarge(self._engine, card.architecture, card.scale, rgb, condition)
+        done = self._enlarged(rgb, condition)
         k_r, k_b = LUMA_WEIGHTS[fmt.color.matrix]
         weights = torch.tensor([k_r, 1 - k_r - k_b, k_b], device=done.device)
         return (done * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+    def _enlarged(self, picture: Tensor, condition: Tensor | None) -> Tensor:
+        """The mean over the views."""
+        card, done = self.card, None
+        for view in self._views:
+            told = None if condition is None else _turned(condition, view)
+            made = enlarge(
+                self._engine, card.architecture, card.scale, _turned(picture, view), told
+            )
+            made = _turned_back(made, view)
+            done = made if done is None else done + made
+        if done is None:
+            raise ValueError("views: expected 1 to 8, got none")
+        return done if len(self._views) == 1 else done / len(self._views)
+
+
+def _turned(planes: Tensor, view: int) -> Tensor:
+    """One of the eight symmetries of the square, in the last two dimensions: 1 mirrors left and right, 2 top and bottom,
+    4 transposes what that made."""
+    sides = [-1] * (view & 1) + [-2] * (view >> 1 & 1)
+    planes = planes.flip(sides) if sides else planes
+    return planes.mT.contiguous() if view & 4 else planes
+
+
+def _turned_back(planes: Tensor, view: int) -> Tensor:
+    return _turned(planes.mT if view & 4 else planes, view & 3)
 
 
 def card_of(model: str) -> ModelCard:

@@ -13,6 +13,7 @@ from restore.nets.architectures import ARCHITECTURES, ArchitectureName, build, e
 from restore.nets.backends import BackEnds
 from restore.nets.engine import native_bf16
 from restore.nets.files import ModelCard, load_model, model_names, save_model
+from restore.nets.grow import with_memory
 from restore.nets.luma import card_of
 from restore.nets.plain import PlainSR
 from restore.planes import resample
@@ -234,3 +235,57 @@ def test_the_measure_of_patterns_sees_one() -> None:
     board = ((x + y) % 2).float().mul(0.4 * CODE).view(1, 1, 64, 64)
     assert pattern(board) > 0.15
     assert pattern(torch.full((1, 1, 64, 64), 0.3)) < 1e-6
+
+
+@pytest.mark.parametrize("views", [2, 4, 8])
+def test_views_are_averaged(model: Path, views: int, make_video: Make) -> None:
+    """With all symmetries of the square a turned picture gives the turned result; with some of them, those."""
+    video = make_video(24, 24, None)
+    one = run(Upscale(model=str(model)), video)[0]
+    done = run(Upscale(model=str(model), views=views), video)[0]
+    assert CODE / 4 < float((done - one).abs().max()) < 20 * CODE
+
+    def turned(sides: list[int], across: bool) -> Tensor:
+        luma = video.planes[0].flip(sides)
+        luma = luma.mT.contiguous() if across else luma
+        found = run(Upscale(model=str(model), views=views), replace(video, planes=(luma,)))[0]
+        return (found.mT if across else found).flip(sides)
+
+    symmetric = {(-1, -2): 2, (-1,): 4, (-2,): 4}
+    for sides, least in symmetric.items():
+        same = float((turned(list(sides), False) - done).abs().max()) < 0.05 * CODE
+        assert same == (views >= least)
+    assert (float((turned([-1], True) - done).abs().max()) < 0.05 * CODE) == (views == 8)
+
+
+def test_views_see_the_conditions_turned_with_them(tmp_path: Path, make_video: Make) -> None:
+    torch.manual_seed(3)
+    card = ModelCard(
+        name="told", architecture="plain", channels=8, blocks=1, scale=2, plane="Y", parameters=1, sha256="0" * 64,
+        condition=["quantiser"], data="", recipe="", command="", iterations=0, licence="", weak_at="",
+    )  # fmt: skip
+    net = PlainSR(8, 1, 2, 2)
+    with torch.no_grad():
+        net.head.weight[:, 1] *= 5
+        net.tail.weight.mul_(10)
+    save_model(net, card, tmp_path)
+    path = str(tmp_path / "told.safetensors")
+    video = make_video(48, 32, None)
+    done = run(Upscale(model=path, views=8), video)[0]
+    quant = tuple(None if q is None else replace(q, steps=q.steps.flip(-1)) for q in video.quant)
+    mirrored = replace(video, planes=(video.planes[0].flip(-1),), quant=quant)
+    torch.testing.assert_close(
+        run(Upscale(model=path, views=8), mirrored)[0].flip(-1), done, atol=0.05 * CODE, rtol=0
+    )
+
+
+def test_views_are_not_for_networks_that_remember(tmp_path: Path, make_video: Make) -> None:
+    torch.manual_seed(3)
+    card = ModelCard(
+        name="r", architecture="recurrent", channels=8, blocks=1, scale=2, plane="Y", parameters=1, sha256="0" * 64,
+        data="", recipe="", command="", iterations=0, licence="", weak_at="",
+    )  # fmt: skip
+    save_model(with_memory(PlainSR(8, 1, 2)), card, tmp_path)
+    stage = Upscale(model=str(tmp_path / "r.safetensors"), views=2)
+    with pytest.raises(ModelError, match=r"views: expected 1 with .* which remembers, got 2"):
+        stage.output_format(make_video().format)
