@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from restore.options import Options
+from restore.options import Options, meaning
 from restore.pipeline import TABLES
 from restore.stage import find_stage, stage_names
 
@@ -23,12 +23,13 @@ def stage_reference(kind: str) -> tuple[str, list[Setting]]:
 
 
 def settings_of(options: type[Options]) -> list[Setting]:
+    meanings = meaning(options)
     return [
         (
             name,
             _shown(field.get_default(call_default_factory=True)),
             _allowed(field),
-            " ".join((field.description or "").split()),
+            meanings.get(name, ""),
         )
         for name, field in options.model_fields.items()
     ]

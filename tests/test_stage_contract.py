@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from restore.nets.backends import BackEnds
+from restore.options import meaning
 from restore.stage import find_stage, stage_names
 from restore.video import Chroma, FrameBatch
 from restore.windowing import run_stage
@@ -31,7 +32,7 @@ def test_defaults_and_every_field_documented(kind: str) -> None:
     cls()
     assert cls.__module__ == f"restore.stages.{kind}"
     assert inspect.getmodule(cls).__doc__
-    assert not [n for n, f in cls.model_fields.items() if not f.description]
+    assert not cls.model_fields.keys() - meaning(cls).keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -69,15 +67,3 @@ def one_of(text: str, known: Sequence[str], option: str) -> Any:
     if text not in known:
         raise RestoreError(f"{option}: expected one of {', '.join(known)}, got {text!r}")
     return text
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Around the imports of a command: libraries make millions of objects that stay, among which the garbage collector
-    looks for waste again and again. A tenth of PyTorch's import is that, and every later collection is spared it."""
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()

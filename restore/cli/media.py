@@ -21,11 +21,11 @@ from restore.cli.console import (
     StartOpt,
     ThreadsOpt,
     err,
-    loading,
     one_of,
     out,
     time_of,
 )
+from restore.cli.loading import loading
 from restore.errors import PipelineFileError
 
 

@@ -7,6 +7,7 @@ before it, all threads work on one.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,7 @@ class OpenVinoEngine:
         precision: Precision = "fp32",
         memo: Path | None = None,
     ) -> None:
-        import openvino
-
+        openvino = _openvino()
         if not isinstance(network.net, PlainSR | RecurrentSR):
             raise TypeError(f"expected a plain network, got {type(network.net).__name__}")
         self._core = openvino.Core()
@@ -54,8 +54,6 @@ class OpenVinoEngine:
         self._queues: dict[tuple[int, int], Any] = {}
 
     def _queue(self, height: int, width: int) -> Any:
-        import openvino
-
         if (height, width) not in self._queues:
             self._model.reshape([1, self._planes, height, width])
             settings = {
@@ -65,7 +63,7 @@ class OpenVinoEngine:
                 "ENABLE_CPU_PINNING": False,
             }
             compiled = self._core.compile_model(self._model, "CPU", settings)
-            queue = openvino.AsyncInferQueue(compiled, self._jobs)
+            queue = _openvino().AsyncInferQueue(compiled, self._jobs)
             queue.set_callback(_keep)
             self._queues[height, width] = queue
         return self._queues[height, width]
@@ -84,18 +82,31 @@ class OpenVinoEngine:
         return result
 
 
+def _openvino() -> Any:
+    """The package without its converter of other frameworks' models, which it takes in if it is there: half of its
+    import, and no use here."""
+    converter = "openvino.tools.ovc"
+    alone = "openvino" not in sys.modules
+    if alone:
+        sys.modules[converter] = None  # type: ignore[assignment]  # an ImportError, which it expects
+    try:
+        import openvino
+    finally:
+        if alone:
+            del sys.modules[converter]
+    return openvino
+
+
 def capabilities() -> frozenset[str]:
     """What OpenVINO says this CPU can do: FP32, BF16, INT8."""
-    import openvino
-
-    return frozenset(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return frozenset(_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _graph(net: PlainSR | RecurrentSR, tops: Sequence[float]) -> Any:
     """`net` as an OpenVINO model, operator by operator: the general converter reports its use over the
     network. `tops`: the largest input of each layer of the body if that is to run in whole numbers, else nothing."""
-    import openvino
-    from openvino import opset13 as ops
+    openvino = _openvino()
+    ops = openvino.opset13
 
     def constant(tensor: Tensor) -> Any:
         return ops.constant(tensor.detach().float().cpu().numpy())

@@ -74,6 +74,16 @@ def _inside(batch: FrameBatch, first: int, stop: int) -> Iterator[FrameBatch]:
         yield batch[low:high]
 
 
+def first_alone(batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+    """The same frames, the first in a batch of its own: a network and an encoder begin with it."""
+    first = next(batches, None)
+    if first is not None:
+        yield first[:1]
+        if len(first) > 1:
+            yield first[1:]
+    yield from batches
+
+
 def trim(batches: Iterable[FrameBatch], span: Span | None) -> Iterator[FrameBatch]:
     """Frames whose time lies in `span`, renumbered from 0; their times stay as they are."""
     count = 0

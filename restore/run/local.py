@@ -21,7 +21,7 @@ from restore.io.encode import SegmentEncoder
 from restore.io.source import Span
 from restore.nets.backends import BackEnds, Choice
 from restore.nets.memo import default_memo
-from restore.run.feed import Feed, trim
+from restore.run.feed import Feed, first_alone, trim
 from restore.run.finish import finish
 from restore.run.job import Listener, Prepared, Progress, Summary
 from restore.run.journal import Journal, hash_all, hash_input, parts_dir
@@ -196,6 +196,7 @@ class _Run:
         quantisers = self.spec.reads_quantisers() and not plain
         log, repairs = (DecodeLog(), []) if index is None else (index.log, index.repairs)
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
+        batches = first_alone(batches)
         if self.spec.input.conceal == "auto":
             batches = conceal(batches, log.refused, repairs)
         trimmed = trim(batches, self.span)

@@ -8,7 +8,7 @@ import torch
 
 from restore.index import Index, Segment
 from restore.io.source import Span
-from restore.run.feed import Feed, trim
+from restore.run.feed import Feed, first_alone, trim
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 
 FORMAT = VideoFormat(4, 4, None, 8, Fraction(1, 1000))
@@ -89,3 +89,10 @@ def test_trim_beyond_the_end_is_empty() -> None:
 
 def test_no_span_is_everything() -> None:
     assert sum(len(b) for b in trim(batches(), None)) == 100
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (7, [1, 6]), (16, [1, 6, 7, 2])])
+def test_the_first_frame_goes_alone(count: int, sizes: list[int]) -> None:
+    made = list(first_alone(batches(count)))
+    assert [len(b) for b in made] == sizes
+    assert [f.index for b in made for f in b.frames] == list(range(count))
