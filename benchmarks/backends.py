@@ -92,7 +92,7 @@ def measure(
         torch.cuda.reset_peak_memory_stats(device)
     try:
         began = time.perf_counter()
-        engine = back_end.build(network, device, threads)
+        engine = back_end.build(network, device, threads, size)
         engine(given)
         row["start_seconds"] = round(time.perf_counter() - began, 2)
         taken = median_seconds(lambda: engine(given), device, seconds) / count

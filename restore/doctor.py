@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +18,10 @@ import torch
 
 from restore.errors import RestoreError
 from restore.io.ffmpeg import capabilities, ffmpeg_binary
-from restore.nets.backends import BackEnds
+from restore.nets.backends import BackEnds, plans_dir
 from restore.nets.files import as_network, load_model, model_names
 from restore.nets.memo import default_memo
+from restore.nets.tensorrt_plan import load
 from restore.resources import models_dir, pipelines_dir
 
 State = Literal["ok", "slow", "missing"]
@@ -52,6 +54,7 @@ def diagnose() -> list[Finding]:
         _library("opencv-python", "cv2", "apt-get install libgl1 libglib2.0-0"),
         _library("scenedetect", "scenedetect", "pip install scenedetect"),
         _openvino(),
+        _tensorrt(),
         _networks(),
         _static_ffmpeg(),
         *_codecs(),
@@ -141,6 +144,23 @@ def _openvino() -> Finding:
         return found
     text = "not installed; networks run in torch, at about half the speed on a CPU"
     return Finding("openvino", "slow", text, found.advice)
+
+
+def _tensorrt() -> Finding:
+    here, cuda = find_spec("tensorrt") is not None, torch.cuda.is_available()
+    if not here:
+        why = "PyTorch runs the networks on CUDA" if cuda else "of use on CUDA alone"
+        return Finding("TensorRT", "ok", f"not installed; {why}")
+    if not cuda:  # not loaded: it wants a driver
+        return Finding("TensorRT", "ok", "installed, not used: no CUDA device here")
+    try:
+        version = load().__version__
+    except RuntimeError as error:
+        return Finding("TensorRT", "slow", str(error), "pip install --upgrade tensorrt")
+    folder = plans_dir(default_memo())
+    plans = len(list(folder.glob("*.plan")))
+    text = f"{version}; {plans} plan{'s' if plans != 1 else ''} kept in {folder}"
+    return Finding("TensorRT", "ok", text)
 
 
 def _networks() -> Finding:

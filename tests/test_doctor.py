@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import namedtuple
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -99,3 +101,27 @@ def test_room_in_memory(monkeypatch: pytest.MonkeyPatch, available: int | None, 
     found = doctor._memory()
     assert isinstance(found, Finding)
     assert found.state == state
+
+
+def test_tensorrt_and_why_it_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def see(here: bool, cuda: bool, version: str = "11.4.0.106") -> Finding:
+        monkeypatch.setattr(doctor, "find_spec", lambda name: here or None)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        library = ModuleType("tensorrt")
+        library.__version__ = version  # type: ignore[attr-defined]
+        # What must not be loaded cannot be.
+        monkeypatch.setitem(sys.modules, "tensorrt", library if here and cuda else None)
+        return doctor._tensorrt()
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert see(False, False).detail == "not installed; of use on CUDA alone"
+    assert see(False, True).detail == "not installed; PyTorch runs the networks on CUDA"
+    assert see(True, False).detail == "installed, not used: no CUDA device here"
+    folder = tmp_path / "restore" / "plans"
+    assert see(True, True).detail == f"11.4.0.106; 0 plans kept in {folder}"
+    folder.mkdir(parents=True)
+    (folder / "a.plan").touch()
+    assert see(True, True).detail == f"11.4.0.106; 1 plan kept in {folder}"
+    old = see(True, True, "8.6.1")
+    assert (old.state, old.advice) == ("slow", "pip install --upgrade tensorrt")
+    assert old.detail == "expected TensorRT 10.1 or newer, found 8.6.1"

@@ -45,6 +45,7 @@ HOMES = {
     "click": ("cli",),
     "rich": ("cli", "progress"),
     "openvino": ("nets",),
+    "tensorrt": ("nets",),
     "scenedetect": ("detectors",),
 }
 """Library: the only modules or packages that may import it."""

@@ -26,6 +26,8 @@ from restore.nets.memo import recall, remember
 from restore.nets.openvino_engine import OpenVinoEngine, capabilities
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
+from restore.nets.tensorrt_engine import TensorRtEngine
+from restore.nets.tensorrt_plan import Size, is_kept, load
 
 AUTO = "auto"
 
@@ -49,9 +51,12 @@ class BackEnd:
 
     name: str
     precision: Precision
-    build: Callable[[Network, torch.device, int], Engine]
+    build: Callable[[Network, torch.device, int, Size], Engine]
+    """Of the device, threads of the CPU, and frames of about this size. RuntimeError: cannot run here."""
     slow_start: bool = False
-    """Takes longer to begin than a choice may take: used when it is asked for."""
+    """Takes longer to begin than a choice may take: used when it is asked for, or where `kept`."""
+    kept: Callable[[Network, torch.device, Size], bool] = lambda *_: False
+    """Whether what makes a slow start slow is at hand from an earlier run, for frames of this size."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Choice:
 def _torch(precision: Precision, compiled: bool = False) -> BackEnd:
     name = f"torch-compile-{precision}" if compiled else f"torch-{precision}"
 
-    def build(network: Network, device: torch.device, threads: int) -> Engine:
+    def build(network: Network, device: torch.device, threads: int, _: Size) -> Engine:
         return TorchEngine(network, device, threads, precision, compiled=compiled)
 
     return BackEnd(name, precision, build, compiled)
@@ -83,7 +88,7 @@ def _openvino(precision: Precision, memo: Path | None) -> BackEnd:
     return BackEnd(
         f"openvino-{precision}",
         precision,
-        lambda network, _, threads: OpenVinoEngine(network, threads, precision, memo),
+        lambda network, _, threads, __: OpenVinoEngine(network, threads, precision, memo),
     )
 
 
@@ -91,23 +96,44 @@ def _graph(precision: Precision) -> BackEnd:
     return BackEnd(
         f"cuda-graph-{precision}",
         precision,
-        lambda network, device, threads: GraphEngine(network, device, threads, precision),
+        lambda network, device, threads, _: GraphEngine(network, device, threads, precision),
     )
+
+
+def _tensorrt(precision: Precision, memo: Path | None) -> BackEnd:
+    folder = None if memo is None else plans_dir(memo)
+    return BackEnd(
+        f"tensorrt-{precision}",
+        precision,
+        lambda network, device, threads, size: TensorRtEngine(
+            network, device, threads, precision, size, folder
+        ),
+        True,
+        lambda network, device, size: is_kept(network, device, precision, size, folder),
+    )
+
+
+def plans_dir(memo: Path) -> Path:
+    """Where plans of TensorRT are kept."""
+    return memo.with_name("plans")
 
 
 def candidates(network: Network, device: torch.device, memo: Path | None = None) -> list[BackEnd]:
     """What can run `network` on `device` here, the usual best first; int8 is never the first, for it costs a little of
-    the result. `memo`: where ranges of int8 are kept."""
+    the result, nor is what begins slowly. `memo`: where ranges of int8 are kept, and plans beside it."""
+    plain = isinstance(network.net, PlainSR | RecurrentSR)
     if device.type == "cuda":
         halves: tuple[Precision, ...] = ("fp16", "bf16") if network.residual else ("fp16",)
+        planned = plain and find_spec("tensorrt") is not None
         return [
             *(_graph(p) for p in halves),
             *(_torch(p) for p in halves),
             _torch("fp32"),
+            *(_tensorrt(p, memo) for p in halves if planned),
             *(_torch(p, compiled=True) for p in halves),
         ]
     found = []
-    if isinstance(network.net, PlainSR | RecurrentSR) and find_spec("openvino") is not None:
+    if plain and find_spec("openvino") is not None:
         able = capabilities()
         if "BF16" in able and network.residual:
             found.append(_openvino("bf16", memo))
@@ -146,8 +172,21 @@ class BackEnds:
         subject = f"{network.name} {width}x{height}"
         able = {b.name: b for b in candidates(network, self.device, self._memo)}
         choice = self._choose(subject, network, height, width, able)
+        args = network, self.device, self.threads, (height, width)
+        try:
+            engine = able[choice.name].build(*args)
+        except RuntimeError as error:
+            why = str(error).splitlines()[0]
+            if subject in self._kept or self._asked != AUTO:
+                raise DeviceError(
+                    f"--backend {choice.name}: cannot run {subject} on {self.device}: {why}; try --backend auto "
+                    "in a new run, or see 'restore doctor'"
+                ) from error
+            usual = next(iter(able))
+            self._note(f"{subject}: {choice.name} does not start ({why}); {usual} runs it instead")
+            choice = Choice(usual, f"{choice.name} does not start")
+            engine = able[usual].build(*args)
         self.choices[subject] = choice
-        engine = able[choice.name].build(network, self.device, self.threads)
         return Ladder(network, engine, self.device, self.threads, self._note)
 
     def _choose(
@@ -157,7 +196,12 @@ class BackEnds:
             return self._named(self._kept[subject], subject, "as the run began", able)
         if self._asked != AUTO:
             return self._named(self._asked, subject, "asked for", able)
-        quick = [b for b in able.values() if not b.slow_start]
+        sizes = {(height, width), _trial_size(network, self.device, (height, width))}
+        quick = [
+            b
+            for b in able.values()
+            if not b.slow_start or all(b.kept(network, self.device, size) for size in sizes)
+        ]
         if self._memo is None:
             return Choice(quick[0].name, "first of the list")
         key = self._key(network, height, width, quick)
@@ -183,6 +227,8 @@ class BackEnds:
         versions = [f"torch {torch.__version__}"]
         if find_spec("openvino") is not None:
             versions.append(f"openvino {metadata.version('openvino')}")
+        if any(b.name.startswith("tensorrt") for b in able):
+            versions.append(f"tensorrt {load().__version__}")
         return ", ".join(
             [
                 network.sha256[:16],
@@ -219,7 +265,7 @@ def trial(
     network: Network,
     device: torch.device,
     threads: int,
-    size: tuple[int, int],
+    size: Size,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Milliseconds per frame of each back end on a picture of `size` or smaller (TRIAL_WORK), of those that give
@@ -253,7 +299,8 @@ def _timed(
 ) -> float | None:
     """Milliseconds per frame, the best of three; None if it cannot run here or gives another picture."""
     try:
-        engine = back_end.build(network, device, threads)
+        size = (picture.shape[-2], picture.shape[-1])
+        engine = back_end.build(network, device, threads, size)
         error = (engine(picture) - wanted).square().mean().sqrt() * 255
         if not float(error) <= LIMIT_CODES[back_end.precision]:
             return None
@@ -271,12 +318,9 @@ def _timed(
     return 1000 * best / len(picture)
 
 
-def trial_picture(network: Network, device: torch.device, size: tuple[int, int]) -> Tensor:
+def trial_picture(network: Network, device: torch.device, size: Size) -> Tensor:
     """(1, planes, h, w): soft shapes and a little noise, the same every time."""
-    height, width = size
-    share = (TRIAL_WORK[device.type] / max(1, network.weights) / (height * width)) ** 0.5
-    if share < 1:
-        height, width = (max(32, round(side * share)) for side in size)
+    height, width = _trial_size(network, device, size)
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(
         1, network.planes, -(-height // 8) + 1, -(-width // 8) + 1, generator=generator
@@ -284,3 +328,10 @@ def trial_picture(network: Network, device: torch.device, size: tuple[int, int])
     soft = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
     noise = 0.02 * torch.randn(1, network.planes, height, width, generator=generator)
     return (0.8 * soft + 0.1 + noise).to(device)
+
+
+def _trial_size(network: Network, device: torch.device, size: Size) -> Size:
+    """`size`, or less where that would be more than TRIAL_WORK."""
+    height, width = size
+    share = (TRIAL_WORK[device.type] / max(1, network.weights) / (height * width)) ** 0.5
+    return size if share >= 1 else (max(32, round(height * share)), max(32, round(width * share)))

@@ -114,7 +114,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether it says so: each library has its own words."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    words = ("out of memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED")
+    words = ("out of memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED", "OutOfMemory")
     return any(word in str(error) for word in words)
 
 

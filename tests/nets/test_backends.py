@@ -44,7 +44,7 @@ def fake(
 ) -> BackEnd:
     """float32 that takes this long on `clock`, and spoils its result."""
 
-    def build(network: Network, device: torch.device, threads: int) -> Engine:
+    def build(network: Network, device: torch.device, threads: int, _: object) -> Engine:
         engine = TorchEngine(network, device, threads)
 
         def run(given: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def test_agrees_with_the_reference(kind: str, size: tuple[int, int], network: Ne
         pytest.skip("compiles for longer than a test may take; benchmarks/backends.py runs it")
     luma = torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(1))
     able = {b.name: b for b in candidates(network, CPU)}
-    found = able[kind].build(network, CPU, 2)(luma)
+    found = able[kind].build(network, CPU, 2, size)(luma)
     assert worst_codes(found, network.net(luma)) < TOLERANCE_CODES[able[kind].precision]
 
 
@@ -55,7 +55,7 @@ def test_agrees_with_the_reference_on_cuda(kind: str, count: int, network: Netwo
     device = torch.device("cuda")
     luma = torch.rand(count, 1, 40, 56, generator=torch.Generator().manual_seed(1))
     able = {b.name: b for b in candidates(network, device)}
-    engine = able[kind].build(network, device, 2)
+    engine = able[kind].build(network, device, 2, (40, 56))
     for turn in range(2):  # the second replays
         given = luma.flip(0) if turn else luma
         found = engine(given.to(device))
