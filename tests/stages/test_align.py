@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from restore.neighbours import neighbours, preference
+from restore.neighbours import positions, preference, tolerance
 from restore.planes import gaussian_blur_reference
 from restore.stages import align
-from restore.stages.align import Align, tolerance
+from restore.stages.align import Align
 from restore.video import BlockGrid, Chroma, FrameBatch, FrameInfo, QuantMap, SceneFacts
 from restore.warping import refine_reference, warp_refined_reference
 from restore.windowing import run_stage
@@ -103,10 +103,10 @@ def test_one_frame_has_no_neighbours(make_video: Make) -> None:
 
 
 def test_repeats_of_the_edge_count_nothing() -> None:
-    assert neighbours([0, 0, 0, 1, 2], 2, 2) == [3, 4]
-    assert neighbours([3, 4, 5, 5, 5], 2, 2) == [1, 0]
-    assert neighbours([7, 7, 7, 7, 7], 2, 2) == []
-    assert neighbours([1, 2, 3, 4, 5], 2, 2) == [1, 0, 3, 4]
+    assert positions([0, 0, 0, 1, 2], 2, 2) == [3, 4]
+    assert positions([3, 4, 5, 5, 5], 2, 2) == [1, 0]
+    assert positions([7, 7, 7, 7, 7], 2, 2) == []
+    assert positions([1, 2, 3, 4, 5], 2, 2) == [1, 0, 3, 4]
 
 
 def test_nothing_to_do(make_video: Make) -> None:
@@ -153,12 +153,14 @@ def test_the_finer_coded_neighbour_counts_for_more(make_video: Make) -> None:
 
 def test_refined_frames_are_given_back(make_video: Make) -> None:
     video, _ = drifting(make_video)
-    stage = Align(radius=2)
+    stage = Align(radius=2, chroma=True)
     for start in range(8):
         stage.process(video[start : start + 5])
-        assert len(stage._fine) <= 5
+        assert len(stage._around._fine) <= 5
+        assert len(stage._chroma) <= 2 * 5
     stage.reset()
-    assert not stage._fine
+    assert not stage._around._fine
+    assert not stage._chroma
 
 
 def test_agrees_with_the_reference(make_video: Make, monkeypatch: pytest.MonkeyPatch) -> None:
