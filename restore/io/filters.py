@@ -20,6 +20,7 @@ from av.filter import Graph
 
 from restore.io.fields import match_fields
 from restore.io.picture import Picture, frame_of, in_format, luma_codes, planes_in
+from restore.io.pixels import rescaled
 from restore.io.source import ScanPlan
 from restore.video import FrameInfo, VideoFormat
 
@@ -56,7 +57,7 @@ def undo_fields(
 
 
 def _sized(picture: Picture, fmt: VideoFormat) -> Picture:
-    return replace(picture, frame=picture.frame.reformat(width=fmt.width, height=fmt.height))
+    return replace(picture, frame=rescaled(picture.frame, width=fmt.width, height=fmt.height))
 
 
 def _undone(

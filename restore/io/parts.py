@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from restore.errors import InputError
+from restore.io.card import accelerator, from_card
 from restore.io.reader import ReadFault, Report, frames_of, open_input, packets_of
 from restore.io.sequence import image_frames
 from restore.io.source import Part, Source
@@ -56,18 +58,18 @@ def open_head(source: Source) -> InputContainer:
     return _open(source.parts[0])
 
 
-def open_parts(source: Source) -> Iterator[OpenPart]:
-    """Each part in turn, open until the next is asked for."""
+def open_parts(source: Source, card: HWAccel | None = None) -> Iterator[OpenPart]:
+    """Each part in turn, open until the next is asked for; its video is decoded by `card` where that can."""
     for part in source.parts:
-        with _open(part) as container:
+        with _open(part, card) as container:
             if part.images:
                 yield OpenPart(container, part.offset, {}, part.files)
             else:
                 yield OpenPart(container, part.offset, _numbers(part, container))
 
 
-def _open(part: Part) -> InputContainer:
-    return open_input(part.files[0]) if part.images else open_input(*part.files)
+def _open(part: Part, card: HWAccel | None = None) -> InputContainer:
+    return open_input(part.files[0]) if part.images else open_input(*part.files, card=card)
 
 
 def _numbers(part: Part, container: InputContainer) -> Mapping[int, int]:
@@ -93,9 +95,10 @@ def timed_frames(
     """Every frame the decoder gives, in display order, with times repaired part by part, in
     source.video.layout.decoded.time_base; also frame.pts is in it, as the file has it, and what `report` hears;
     frame.opaque is the sample aspect ratio that the bitstream states there, or None.
-    `quantisers` has the decoder export its quantiser maps. Raises InputError."""
+    `quantisers` has the decoder export its quantiser maps, which no card does. Raises InputError."""
     held: Timed[av.VideoFrame] | None = None
-    for part in open_parts(source):
+    card = source.video.card
+    for part in open_parts(source, None if card is None or quantisers else accelerator(card)):
         for timed in _part_frames(source, part, report, quantisers):
             if held is not None:
                 yield replace(held, duration=timed.pts - held.pts)
@@ -126,12 +129,12 @@ def _part_frames(
     def heard(kind: ReadFault, pts: int | None, text: str) -> None:
         report(kind, None if pts is None else ticks(pts), text)
 
+    frames = _with_aspect(part.container, stream, heard, source.video.pixel_format)
     if pace is not None:
-        frames = enumerate(_with_aspect(part.container, stream, heard))
-        yield from _paced(frames, pace, part.offset, base)
+        yield from _paced(enumerate(frames), pace, part.offset, base)
         return
     spacing = 1 / (source.video.frame_rate or Fraction(25)) / theirs
-    stamped = (Stamp(f, f.pts) for f in _with_aspect(part.container, stream, heard))
+    stamped = (Stamp(f, f.pts) for f in frames)
     for timed in repair_times(stamped, max(Fraction(1), spacing)):
         frame = timed.item
         frame.pts = None if frame.pts is None else ticks(frame.pts)
@@ -141,9 +144,11 @@ def _part_frames(
 
 
 def _with_aspect(
-    container: InputContainer, stream: VideoStream, report: Report
+    container: InputContainer, stream: VideoStream, report: Report, pixel_format: str
 ) -> Iterator[av.VideoFrame]:
-    for frame in frames_of(container, stream, report):
+    for given in frames_of(container, stream, report):
+        # A source that is itself in a card's format is read in it, and stays as it is.
+        frame = from_card(given, pixel_format)
         # Asked at once: the decoder forgets that of frames gone by.
         said = stream.codec_context.sample_aspect_ratio
         frame.opaque = Fraction(said) if said else None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideData
 
-from restore.io.pixels import plain_name
+from restore.io.pixels import plain_name, rescaled
 from restore.video import FrameInfo, QuantMap
 
 Codes = npt.NDArray[Any]
@@ -42,7 +42,7 @@ def in_format(frame: av.VideoFrame, name: str) -> av.VideoFrame:
     if plain_name(frame.format.name) == name:
         # A name that differs by range or transparency alone; libswscale would convert the range.
         return frame_of(planes_in(frame), frame.width, frame.height, name)
-    return frame.reformat(format=name)
+    return rescaled(frame, format=name)
 
 
 def planes_in(frame: av.VideoFrame) -> list[Codes]:
@@ -69,7 +69,7 @@ def luma_codes(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     """(H, W) luma in 8-bit codes, whatever the pixel format; may be a view, valid while `frame` lives."""
     name = frame.format.name
     if not name.startswith(("yuv4", "yuvj4", "yuva4", "gray", "nv12")) or name.endswith("be"):
-        frame = frame.reformat(format="gray")
+        frame = rescaled(frame, format="gray")
     bits = frame.format.components[0].bits
     rows = _codes(frame.planes[0], bits)
     luma: npt.NDArray[np.uint8] = rows if bits == 8 else (rows >> (bits - 8)).astype(np.uint8)

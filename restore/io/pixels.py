@@ -119,11 +119,17 @@ def pixel_format_of(fmt: VideoFormat, taken: Iterable[str] = WRITTEN) -> str | N
     return next((name for name in taken if WRITTEN[name] == layout), None)
 
 
+def rescaled(frame: av.VideoFrame, **wanted: Any) -> av.VideoFrame:
+    """`frame.reformat` with `wanted`, on one thread: on several, libswscale's conversion of packed 10-bit chroma (P010, P210)
+    writes over the first samples of another thread's rows, now and then."""
+    return frame.reformat(threads=1, **wanted)
+
+
 def to_planes(frame: av.VideoFrame, fmt: VideoFormat, read_as: str) -> list[Codes]:
     """The codes of a decoded frame, in the shapes of `fmt`: views, valid while `frame` lives, unless the
     frame is R, G, B."""
     if plain_name(frame.format.name) != read_as:
-        frame = frame.reformat(format=read_as)
+        frame = rescaled(frame, format=read_as)
     if read_as in RGB:
         shape = (fmt.height, fmt.width)
         green, blue, red = (_cut(plane, RGB[read_as], shape) for plane in frame.planes)

@@ -88,6 +88,9 @@ class InputOptions(PictureOptions):
     sample aspect ratio stays, as a tag."""
     hdr: Literal["refuse", "drop"] = "refuse"
     """HDR metadata that the encoder cannot carry: refuse to begin, or drop it. What it can is always kept."""
+    hwaccel: Literal["none", "cuda"] = "none"
+    """cuda: `restore run` decodes with the NVIDIA card (NVDEC) what it decodes, the rest, and whatever a stage reads quantisers
+    of, on the CPU. MPEG-1, MPEG-2 and MPEG-4 ASP may then differ in last bits, damaged frames of any codec in more."""
     conceal: Literal["auto", "off"] = "auto"
     """auto: damaged frames are repaired from the good ones around them where these agree, and frames whose packets the
     decoder refused are put in; off: every frame is what the decoder gives."""

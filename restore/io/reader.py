@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -47,8 +48,8 @@ _COMPANIONS = frozenset({"vobsub", "mlv"})
 """Demuxers that open a file beside this one by its name (.sub, .M00)."""
 
 
-def open_input(path: Path, *more: Path) -> InputContainer:
-    """The container at `path`, which goes on in `more` if it was split. Metadata is latin-1: one character a
+def open_input(path: Path, *more: Path, card: HWAccel | None = None) -> InputContainer:
+    """The container at `path`, which goes on in `more` if it was split, its video decoded by `card` where that can. Metadata is latin-1: one character a
     byte, so that no text can fail (see restore.io.text). No other file is ever opened. Raises InputError."""
     for file in (path, *more):
         _check_file(file)
@@ -64,6 +65,7 @@ def open_input(path: Path, *more: Path) -> InputContainer:
             options={"max_pixels": str(MAX_PIXELS)},
             container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
             timeout=(OPEN_SECONDS, None),
+            hwaccel=card,
         )
     except av.ExitError as error:
         raise InputError(

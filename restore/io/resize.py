@@ -12,6 +12,7 @@ import av
 
 from restore.errors import InputError
 from restore.io.picture import Picture, frame_of, in_format, planes_in
+from restore.io.pixels import rescaled
 from restore.io.source import VideoStream
 from restore.video import VideoFormat
 
@@ -79,7 +80,7 @@ def _fitted(frame: av.VideoFrame, video: VideoStream, aspect: Fraction) -> av.Vi
     fmt, name = video.layout.decoded, video.read_as
     own = replace(fmt, width=frame.width, height=frame.height)
     width, height = _inner_size(own, aspect, fmt)
-    scaled = in_format(frame, name).reformat(width=width, height=height, interpolation="LANCZOS")
+    scaled = rescaled(in_format(frame, name), width=width, height=height, interpolation="LANCZOS")
     if (width, height) == (fmt.width, fmt.height):
         return scaled
     black = frame_of([], fmt.width, fmt.height, name)

@@ -75,6 +75,8 @@ class VideoStream:
     """Of the first decoded frame, in format.time_base units, before repair."""
     turn: Turn = field(default_factory=Turn)
     """What the file asks players to do with the picture; `layout` has what is done."""
+    card: int | None = None
+    """Number of the CUDA device that decodes it; None: FFmpeg's decoders on the CPU."""
     chosen: Layout | None = None
     """None: nothing was decided yet, pictures stay as they are decoded."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from restore.errors import OutputError, PipelineFileError
+from restore.io.card import choose_decoder
 from restore.io.decode import DecodeLog
 from restore.io.encode import check_output, encoded_format
 from restore.io.framemd5 import sidecar_of
@@ -141,7 +142,12 @@ def prepare(job: Job) -> Prepared:
         job.spec, output=fitted_to(job.spec.output, CONTAINERS.get(job.output.suffix.lower()))
     )
     job = replace(job, spec=spec)
-    source = open_source(job.inputs, job.spec.input)
+    source = choose_decoder(
+        open_source(job.inputs, job.spec.input),
+        job.spec.input.hwaccel,
+        job.spec.reads_quantisers(),
+        device.index or 0,
+    )
     formats = job.spec.formats(source.video.format)
     result, processed = job.spec.result(formats[-1]), bool(job.spec.stages)
     problems = check_output(job.spec.output, result, job.output, processed)
