@@ -76,7 +76,7 @@ class PipelineSpec:
 
     def needs(self) -> frozenset[str]:
         """What the index must measure: names of SceneFacts fields."""
-        return frozenset().union(*(find_stage(s.kind).needs for s in self.stages))
+        return frozenset().union(*(s.build().needs for s in self.stages))
 
     def frame_by_frame(self) -> bool:
         """Whether no stage looks at other frames or at anything the index measures."""

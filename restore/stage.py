@@ -6,7 +6,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from restore import stages
 from restore.nets.backends import BackEnds
@@ -25,8 +25,10 @@ class Stage(Options, ABC):
     """One step of a pipeline: `past + n + future` frames in, `n` frames' planes out.
     Its fields are its settings; making one is cheap and touches no device."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """What the index must measure for it: names of SceneFacts fields."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the index must measure for it: names of SceneFacts fields."""
+        return frozenset()
 
     @property
     def reads_quantisers(self) -> bool:

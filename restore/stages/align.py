@@ -5,8 +5,6 @@ Which do, and how much each counts: restore.neighbours.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
@@ -22,8 +20,6 @@ class Align(Stage):
     """Where the codec exports its quantiser, that decides; else the block grid that the index found in the scene;
     where there is neither, frames are averaged only where they hardly differ."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"grid"})
-
     radius: int = Field(2, ge=0, le=4)
     """Frames used on each side of the current one."""
     strength: float = Field(1.0, ge=0, le=4)
@@ -37,6 +33,10 @@ class Align(Stage):
 
     def model_post_init(self, _: object) -> None:
         self._around = Surroundings(self.radius, self.strength)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"grid"})
 
     @property
     def reads_quantisers(self) -> bool:

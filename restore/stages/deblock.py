@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from pydantic import Field, PrivateAttr
@@ -33,8 +32,6 @@ class Deblock(Stage):
     """Where the codec exports its quantiser, that decides; else the block grid that the index found in the scene;
     where there is neither, the picture stays as it is."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"grid"})
-
     strength: float = Field(0.35, ge=0, le=4)
     """Multiplier of what the quantiser asks for: 0 leaves the picture alone; a network that enlarges, and has learned blocks
     itself, gains 0.00 to 0.01 dB from 0.35 before it; 1 gains most where none follows."""
@@ -45,6 +42,10 @@ class Deblock(Stage):
     learned blocks."""
 
     _network: LumaNetwork | None = PrivateAttr(None)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"grid"})
 
     @property
     def reads_quantisers(self) -> bool:

@@ -34,8 +34,13 @@ class Upscale(Stage):
     _network: LumaNetwork | LumaSequence | None = PrivateAttr(None)
 
     @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"grid"} if self.window.future else ())
+
+    @property
     def reads_quantisers(self) -> bool:
-        return self.model != "lanczos" and "quantiser" in self._read_card().condition
+        told = () if self.model == "lanczos" else self._read_card().condition
+        return "quantiser" in told or "neighbours" in told
 
     @property
     def window(self) -> Window:

@@ -55,7 +55,9 @@ def test_what_it_declares(model: Path) -> None:
     assert Upscale(model=str(model)).window == Window(2, 2)
     assert Upscale(model=str(model)).run_in == 0
     assert Upscale(model=str(model)).reads_quantisers
+    assert Upscale(model=str(model)).needs == {"grid"}
     assert Upscale(model="film_x2_fast").window == Window()
+    assert not Upscale(model="film_x2_fast").needs
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 12])
