@@ -1,5 +1,19 @@
-"""`python -m restore`."""
+"""`python -m restore`, and the command that is installed."""
 
-from restore.cli import main
+import sys
+from typing import NoReturn
 
-main()
+from restore.loading import load_ahead
+
+
+def main() -> NoReturn:
+    # Before the command line itself is imported: that takes as long as the library.
+    if sys.argv[1:2] == ["run"]:
+        load_ahead()
+    from restore.cli import main as commands
+
+    commands()
+
+
+if __name__ == "__main__":
+    main()

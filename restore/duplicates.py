@@ -8,7 +8,7 @@ its original is put in its place.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -60,7 +60,7 @@ def _differ(plane: Tensor, other: Tensor, mean: float, scale: int) -> bool:
 
 def restore_once(
     batches: Iterable[FrameBatch], chain: Callable[[Iterable[FrameBatch]], Iterable[FrameBatch]]
-) -> Iterator[FrameBatch]:
+) -> Generator[FrameBatch, None, None]:
     """All frames of `batches` with the planes that `chain` makes of those that are new; each of the others gets those
     of the frame before it. A repeat whose original is not among `batches`, or in another scene, is new."""
     waiting: deque[tuple[FrameInfo, bool]] = deque()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
@@ -22,6 +22,7 @@ from restore.nets.backends import BackEnds
 from restore.pipeline import PipelineSpec
 from restore.planes import to_codes, to_nominal
 from restore.stage import Window
+from restore.threads import Ahead
 from restore.video import FrameBatch, Planes, VideoFormat
 from restore.windowing import Meter, run_stage
 
@@ -71,29 +72,53 @@ class Worker:
         self._untouched = not self._steps and output == source
         self._reach = sum(stage.window.past for stage, _ in self._steps)
         self._looks_around = any(stage.window != Window() for stage, _ in self._steps)
-        for (stage, _), fmt in zip(self._steps, self._formats, strict=False):
+        self._apart = 0
+        """Stages up to the last that runs a network or looks around: on a CPU these have a thread of their own."""
+        for number, ((stage, _), fmt) in enumerate(zip(self._steps, self._formats, strict=False)):
+            before = len(backends.choices)
             stage.load(fmt, backends)
+            if len(backends.choices) > before or (self._apart and stage.window != Window()):
+                self._apart = number + 1
 
-    def __call__(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
-        """Integer codes in, integer codes out; the same frames, in order. Repeats get what came of their original."""
+    def __call__(self, batches: Iterable[FrameBatch]) -> Generator[FrameBatch, None, None]:
+        """Integer codes in, integer codes out; the same frames, in order. Repeats get what came of their original.
+        Close it to stop early: `batches` may be read in another thread."""
         if self._untouched:
             return (FrameBatch(b.planes, b.frames, b.format) for b in batches)
         return restore_once(batches, self._chain)
 
     def _chain(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+        """While networks are at work on a batch, the one before it gets what comes after them: such stages use one
+        core, and between two batches a network none."""
         motion = MotionService(self._spec.motion, self._device)
-        recent: deque[int] = deque(maxlen=self._reach)
-        flow: Iterable[FrameBatch] = self._enter(batches, motion)
-        for (stage, where), output in zip(self._steps, self._formats[1:], strict=True):
-            flow = run_stage(stage, flow, output, where, self._meter)
+        apart = self._apart if self._device.type == "cpu" else 0
+        first = self._first_stages(batches, motion, apart or len(self._steps))
+        flow = Ahead(first, 1, "networks") if apart else first
         try:
-            for batch in flow:
+            for batch in self._stages(flow, apart, len(self._steps)) if apart else flow:
                 yield self._leave(batch)
-                # The next frame looks back at `reach` frames, whose numbers have gaps where repeats were.
-                recent.extend(f.index for f in batch.frames)
-                motion.forget(recent[0] if recent else batch.frames[-1].index + 1)
         finally:
+            if isinstance(flow, Ahead):
+                flow.close()
             motion.close()
+
+    def _first_stages(
+        self, batches: Iterable[FrameBatch], motion: MotionService, stop: int
+    ) -> Iterator[FrameBatch]:
+        """Those before number `stop`; none from there on looks around."""
+        recent: deque[int] = deque(maxlen=self._reach)
+        for batch in self._stages(self._enter(batches, motion), 0, stop):
+            yield batch
+            # The next frame looks back at `reach` frames, whose numbers have gaps where repeats were.
+            recent.extend(f.index for f in batch.frames)
+            motion.forget(recent[0] if recent else batch.frames[-1].index + 1)
+
+    def _stages(self, flow: Iterable[FrameBatch], first: int, stop: int) -> Iterable[FrameBatch]:
+        """Stages `first` to `stop - 1`."""
+        outputs = self._formats[first + 1 : stop + 1]
+        for (stage, where), output in zip(self._steps[first:stop], outputs, strict=True):
+            flow = run_stage(stage, flow, output, where, self._meter)
+        return flow
 
     def _enter(self, batches: Iterable[FrameBatch], motion: MotionService) -> Iterator[FrameBatch]:
         """One batch is held back, so that its motion is found while the stages work on the one before."""

@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
-    {"errors", "options", "allocation"},
+    {"errors", "options", "allocation", "loading", "threads"},
     {"resources", "color", "detectors"},
     {"video"},
     {"planes"},

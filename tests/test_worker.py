@@ -1,8 +1,9 @@
 """A worker: codes in, codes out; the same picture however the video was cut up."""
 
 import pickle
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -189,3 +190,44 @@ def test_motion_is_kept_only_where_a_stage_looks_around(
         with suppress(KeyError):  # align finds nothing of what was to be added
             list(worker(iter([video()])))
         assert sum(taken) == wanted
+
+
+NETWORK = """
+[[stage]]
+kind = "align"
+radius = 1
+[[stage]]
+kind = "upscale"
+model = "film_x2_fast"
+[[stage]]
+kind = "preserve_color"
+"""
+
+
+def test_what_follows_a_network_runs_beside_it_and_changes_nothing(tmp_path: Path) -> None:
+    chain, whole = spec(tmp_path, NETWORK), video()
+    worker = Worker(chain, FORMAT, chain.formats(FORMAT)[-1], BackEnds(CPU, 1))
+    assert worker._apart == 2
+    batches = [whole[i : i + 3] for i in range(0, len(whole), 3)]
+    beside = FrameBatch.cat(list(worker(batches)))
+    worker._apart = 0
+    alone = FrameBatch.cat(list(worker(batches)))
+    assert beside.frames == alone.frames
+    assert all(torch.equal(a, b) for a, b in zip(beside.planes, alone.planes, strict=True))
+
+
+def test_a_worker_closed_early_reads_no_further(tmp_path: Path) -> None:
+    chain, read = spec(tmp_path, NETWORK), []
+
+    def batches() -> Iterator[FrameBatch]:
+        for n in range(100):
+            read.append(n)
+            (info,) = video(1, ()).frames
+            yield replace(video(1, ()), frames=(replace(info, index=n, pts=40 * n),))
+
+    with closing(
+        Worker(chain, FORMAT, chain.formats(FORMAT)[-1], BackEnds(CPU, 1))(batches())
+    ) as made:
+        next(made)
+    assert len(read) < 12
+    assert "networks" not in [thread.name for thread in threading.enumerate()]

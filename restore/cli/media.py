@@ -25,8 +25,8 @@ from restore.cli.console import (
     out,
     time_of,
 )
-from restore.cli.loading import loading
 from restore.errors import PipelineFileError
+from restore.loading import loading
 
 
 def run(

@@ -13,7 +13,7 @@ from restore.io.source import Source, Span
 from restore.panels.match import Moment, match
 from restore.panels.panel import Picture, Projector, panel_format
 from restore.planes import Kernel
-from restore.run.threads import Ahead
+from restore.threads import Ahead
 from restore.video import FrameBatch
 
 EDGE = Fraction(1)

@@ -19,7 +19,7 @@ from restore.io.streams import plan_streams
 from restore.io.verify import verify
 from restore.panels.panel import batch_of
 from restore.panels.view import ENCODED, Composer, View
-from restore.run.threads import Behind
+from restore.threads import Behind
 from restore.video import FrameInfo
 
 FINE = Fraction(1, 90_000)

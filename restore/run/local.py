@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from restore.run.onepass import OnePass
 from restore.run.report import run_report, with_output, write_report
 from restore.run.side import SideWriter
 from restore.run.strict import refuse_damage
-from restore.run.threads import Ahead, Behind
+from restore.threads import Ahead, Behind
 from restore.video import FrameBatch
 from restore.worker import Worker
 
@@ -264,15 +264,16 @@ class _Run:
             side = SideWriter(self.side, path, threads, first_time)
             frames = side.watch(frames)
         try:
-            for batch in worker(frames):
-                wanted = [segment.first <= f.index < segment.stop for f in batch.frames]
-                if any(wanted):
-                    first = wanted.index(True)
-                    part = batch[first : first + sum(wanted)]
-                    writer.put(encoder.frames(part))
-                    if side is not None:
-                        side.put(part)
-                    self._advance(len(part), made=True)
+            with closing(worker(frames)) as made:
+                for batch in made:
+                    wanted = [segment.first <= f.index < segment.stop for f in batch.frames]
+                    if any(wanted):
+                        first = wanted.index(True)
+                        part = batch[first : first + sum(wanted)]
+                        writer.put(encoder.frames(part))
+                        if side is not None:
+                            side.put(part)
+                        self._advance(len(part), made=True)
             writer.finish()
             if side is not None:
                 side.close()

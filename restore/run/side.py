@@ -18,7 +18,7 @@ from restore.io.verify import verify
 from restore.panels.match import Moment
 from restore.panels.panel import Picture, Projector, batch_of, panel_format
 from restore.panels.view import ENCODED, Composer, View
-from restore.run.threads import Behind
+from restore.threads import Behind
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 
 _QUEUED = 8
@@ -102,7 +102,9 @@ class SideWriter:
         for n, info in enumerate(made.frames):
             self._behind.put((self._before[info.index], made[n : n + 1]))
         last = made.frames[-1].index
-        self._before = {index: b for index, b in self._before.items() if index > last}
+        # A copy of the keys: `watch` may add some in another thread.
+        for index in [i for i in list(self._before) if i <= last]:
+            del self._before[index]
 
     def close(self) -> None:
         """Only now does the file exist."""

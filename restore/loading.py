@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,6 @@ def loading() -> Iterator[None]:
     collector looks for waste again and again: a tenth of PyTorch's import is that, and every later collection is
     spared it."""
     gc.disable()
-    threading.Thread(target=_load_library, name="torch library", daemon=True).start()
     try:
         yield
         gc.freeze()
@@ -27,9 +27,14 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
+def load_ahead() -> None:
+    """Begin to load libtorch_cpu.so, whose addresses and operators take a fifth of PyTorch's import to set up. Called as a C
+    function, the loader works without Python's lock: modules without a library are read meanwhile."""
+    if "torch" not in sys.modules:
+        threading.Thread(target=_load_library, name="torch library", daemon=True).start()
+
+
 def _load_library() -> None:
-    """libtorch_cpu.so, whose addresses and operators take a fifth of PyTorch's import to set up. Called as a C
-    function, the loader works without Python's lock, so that modules without a library are read meanwhile."""
     spec = find_spec("torch")  # does not import it
     if spec is None or spec.origin is None:
         return

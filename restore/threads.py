@@ -1,4 +1,4 @@
-"""Bounded queues at the two edges of a run: reading ahead and writing behind."""
+"""Bounded queues between the threads of a run: reading ahead and writing behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class _End:
 
 class Ahead(Generic[T], Iterator[T]):
     """Iterates over `items` in a thread of its own, at most `size` items ahead (0: no bound).
-    An exception there is raised here, in its place in the order. Close it to stop early."""
+    An exception there is raised here, in its place in the order. Close it to stop early: whoever waits for an item
+    then, in any thread, is told that there are no more."""
 
     def __init__(self, items: Iterable[T], size: int, name: str) -> None:
         self._queue: queue.Queue[T | _End] = queue.Queue(size)
@@ -53,6 +54,8 @@ class Ahead(Generic[T], Iterator[T]):
             try:
                 item = self._queue.get(timeout=_POLL_SECONDS)
             except queue.Empty:
+                if self._stop.is_set():
+                    raise StopIteration from None
                 continue
             if not isinstance(item, _End):
                 return item

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restore.run.threads import Ahead, Behind
+from restore.threads import Ahead, Behind
 
 
 def test_ahead_keeps_order_and_is_bounded() -> None:
@@ -57,3 +57,18 @@ def test_behind_passes_the_error_on_and_does_not_hang() -> None:
         for item in range(1000):
             behind.put(item)
     behind.close()
+
+
+def test_who_waits_is_told_when_another_closes() -> None:
+    let = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        let.wait()
+
+    ahead = Ahead(items(), 1, "test")
+    assert next(ahead) == 1
+    closing = threading.Timer(0.2, lambda: (let.set(), ahead.close()))
+    closing.start()
+    assert list(ahead) == []
+    closing.join()
