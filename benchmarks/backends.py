@@ -1,6 +1,7 @@
 """Networks alone: every back end of this machine, against the arithmetic it can do, measured in the same run.
 
 python benchmarks/backends.py [--device cpu|cuda] [--sizes 352x288,720x576,1920x1080] [--seconds 3] [--json FILE]
+    [--only PREFIX,...]
 
 Imports nothing of restore but its networks, so that it runs where no video library is installed. The ceiling of a
 precision is the fastest large matrix product by PyTorch; `share` is the network's arithmetic over that. Times are
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--compile", action="store_true", help="also those that begin slowly")
+    parser.add_argument("--only", default="", help="starts of names, such as tensorrt")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -149,6 +151,13 @@ def main() -> None:
         "rows": [],
     }
     print(json.dumps({k: v for k, v in document.items() if k != "rows"}), flush=True)
+    only = tuple(filter(None, options.only.split(",")))
+
+    def keep() -> None:
+        """Row by row: whoever runs out of time has what was measured."""
+        if options.json:
+            options.json.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
     with torch.inference_mode():
         for network in networks(options.networks.split(",")):
             # Every layer of a plain network is at the input's size.
@@ -156,7 +165,9 @@ def main() -> None:
             for text in options.sizes.split(","):
                 width, height = map(int, text.split("x"))
                 for back_end in candidates(network, device):
-                    if back_end.slow_start and not options.compile:
+                    if only and not back_end.name.startswith(only):
+                        continue
+                    if back_end.slow_start and not (options.compile or only):
                         continue
                     row = measure(
                         back_end, network, work, (height, width), device, options.threads, limits,
@@ -165,8 +176,10 @@ def main() -> None:
                     row = {"network": network.name, "size": text, **row}
                     document["rows"].append(row)
                     print(json.dumps(row), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+                    keep()
+    keep()
+    if not document["rows"]:
+        print(f"no back end here is called {options.only}...")
 
 
 if __name__ == "__main__":

@@ -39,9 +39,15 @@ def clip(path: Path, size: str, frames: int) -> None:
     )
 
 
+class FailedError(Exception):
+    """A process that did not end well; its last line."""
+
+
 def ok(run: Run) -> Run:
     if run.code:
-        raise SystemExit(run.text)
+        raise FailedError(
+            f"status {run.code}: {(run.text.strip() or 'no output').splitlines()[-1]}"
+        )
     return run
 
 
@@ -72,7 +78,12 @@ def whole_runs(size: str, options: argparse.Namespace, folder: Path) -> list[dic
                 "--threads", options.threads, f"--set=output.preset={options.preset}",
             )  # fmt: skip
 
-        row = pair(f"restore, {name}", ours)
+        try:
+            row = pair(f"restore, {name}", ours)
+        except FailedError as error:
+            rows.append({"size": size, "what": f"restore, {name}", "error": str(error)})
+            print(json.dumps(rows[-1]), flush=True)
+            continue
         document = json.loads(record.read_text())
         stages = document["timing"]["stages"]
         made = document["frames"]
@@ -128,6 +139,10 @@ def page(documents: list[dict[str, Any]], commands: list[str]) -> str:
     ]
     for document in documents:
         for r in document["runs"]:
+            if "error" in r:
+                begin = f"| {r['size']} | {document['threads']} | {r['what']} |"
+                lines.append(f"{begin} {r['error']} | | | | | | |")
+                continue
             stages = ", ".join(f"{k} {v}" for k, v in r.get("stages_ms", {}).items()) or "-"
             backs = ", ".join(r.get("back_ends", {}).values()) or "-"
             lines.append(
@@ -189,7 +204,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         most = options.frames
         for size in options.sizes.split(","):
             width, height = map(int, size.split("x"))
-            options.frames = max(8, round(most * 352 * 288 / (width * height)))
+            options.frames = max(8, min(most, round(most * 352 * 288 / (width * height))))
             document["runs"] += whole_runs(size, options, folder)
     return document
 

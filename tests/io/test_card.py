@@ -146,6 +146,8 @@ def test_a_source_in_a_cards_own_format_stays_in_it() -> None:
     assert from_card(frame, "yuv420p").format.name == "yuv420p"
     planar = av.VideoFrame(32, 16, "yuv420p")
     assert from_card(planar, "yuv420p") is planar
+    other = av.VideoFrame(32, 16, "yuv444p")  # midway; what becomes of it is decided later
+    assert from_card(other, "yuv420p") is other
 
 
 def test_no_card_is_one_line(tmp_path: Path) -> None:
