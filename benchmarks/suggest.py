@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 SUGGESTED, LANCZOS, AS_IT_IS = "suggested", "lanczos_x2", "not deinterlaced"
 FIXED = ("bw_film_x2", "bw_film_x2_fast", LANCZOS, "clean_x2")
 MIXED = (CLEAN, NEARLY, *CODEC_RECIPES, *FIELDS)
-AHEAD = 2
+AHEAD = 4
 """Frames after the last one scored that a chain may look at."""
 WINDOW = 240, 192
 """Width and height of what is restored and scored: the middle of the file's picture, which is encoded and inspected whole."""

@@ -144,7 +144,7 @@ def _model(seen: Inspection) -> tuple[str, str]:
     film = seen.film
     if is_coded(seen) or film.noisy or film.dirty or film.scratches:
         return (
-            "film_x2",
+            "film_x2_multi",
             "trained on small pictures that MPEG-1 and RealVideo spoilt; film_x2_fast: a quarter of the work, gains less",
         )
     return (

@@ -44,7 +44,7 @@ def settings(made: Suggestion, kind: str) -> dict[str, object]:
 def test_a_coarse_codec_is_answered(coarse: Inspection) -> None:
     made = suggest(coarse)
     assert [s.kind for s in made.stages] == ["align", "upscale", "preserve_color"]
-    assert settings(made, "upscale")["model"] == "film_x2"
+    assert settings(made, "upscale")["model"] == "film_x2_multi"
 
 
 def test_a_clean_input_gets_no_deblocking(clean: Inspection) -> None:

@@ -126,7 +126,7 @@ def test_the_loss_is_that_of_noise_on_the_error_that_remains(network: Network) -
     assert loss(network, net) == 0
 
 
-@pytest.mark.parametrize("name", ["film_x2_fast", "film_x2"])
+@pytest.mark.parametrize("name", ["film_x2_fast", "film_x2", "film_x2_multi"])
 def test_shipped_networks_lose_little(name: str) -> None:
     pytest.importorskip("openvino", reason="the openvino extra is not installed")
     network = as_network(*load_model(name))
