@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 Help = Literal["much", "some", "little"]
 
-_BY_STEP = (1.33, -0.244)
-"""dB of gain, and more for each doubling of the quantiser step above 4 codes. Least squares over the 20 gains of
-`bw_film_x2` over Lanczos in docs/quality.md, whose files have steps of 4 to 60. With each clip left out in turn the error is
-0.42 dB where gains spread by 0.48: the content counts for as much as the codec."""
-_BY_BITS = (1.13, 0.193)
-"""The same from bits a sample, 0.1 to 3, and doublings of one bit, where no step is known; error 0.42 dB too."""
+_BY_STEP = (1.89, -0.339)
+"""dB of gain, and more for each doubling of the quantiser step above 4 codes. Least squares over the 36 gains of
+`bw_film_x2` over Lanczos in docs/quality.md (benchmarks/expected_gain.py), whose files have steps of 4 to 60. With each clip left
+out in turn the error is 0.51 dB where gains spread by 0.61: the content counts for more than the codec."""
+_BY_BITS = (1.54, 0.275)
+"""The same from bits a sample, 0.1 to 3, and doublings of one bit, where no step is known; error 0.55 dB."""
 _MUCH, _SOME = 0.9, 0.5
 """dB over Lanczos."""
 _EMPTY = 10.0
