@@ -305,3 +305,16 @@ def _resize(plane: Tensor, size: tuple[int, int], how: int) -> Tensor:
     for picture, out in zip(flat, done.flatten(0, 1).numpy(), strict=True):
         cv2.resize(picture, (size[1], size[0]), dst=out, interpolation=how)
     return done
+
+
+def turned(planes: Tensor, view: int) -> Tensor:
+    """One of the eight symmetries of the square, in the last two dimensions: 1 mirrors left and right, 2 top and bottom,
+    4 transposes what that made."""
+    sides = [-1] * (view & 1) + [-2] * (view >> 1 & 1)
+    planes = planes.flip(sides) if sides else planes
+    return planes.mT.contiguous() if view & 4 else planes
+
+
+def turned_back(planes: Tensor, view: int) -> Tensor:
+    """What `turned` was given."""
+    return turned(planes.mT if view & 4 else planes, view & 3)

@@ -14,10 +14,11 @@ from restore.nets.architectures import ARCHITECTURES, enlarge
 from restore.nets.backends import BackEnds
 from restore.nets.condition import Conditions
 from restore.nets.files import ModelCard, as_network, load_model, model_path, read_card
+from restore.planes import turned, turned_back
 from restore.video import Chroma, FrameBatch, VideoFormat
 
 VIEWS = (0, 3, 1, 2, 4, 7, 5, 6)
-"""Symmetries of the square, as `_turned` has them, in the order in which they are added: none, half a turn, mirrored, and the
+"""Symmetries of the square, as `planes.turned` has them, in the order in which they are added: none, half a turn, mirrored, and the
 same transposed."""
 
 
@@ -46,8 +47,8 @@ class LumaNetwork:
         self._conditions.reset()
 
     def __call__(self, clip: FrameBatch) -> Tensor:
-        """Nominal luma (T - 2 * reach, 1, scale*h, scale*w) of the inner frames. Of a network for R, G, B too: the little chroma of 4:2:0 is not what
-        it learned on."""
+        """Nominal luma (T - 2 * reach, 1, scale*h, scale*w) of the inner frames. Of a network for R, G, B too: the little
+        chroma of 4:2:0 is not what it learned on."""
         card = self.card
         condition = self._conditions(clip) if card.condition else None
         clip = clip[self.reach : len(clip) - self.reach]
@@ -64,29 +65,18 @@ class LumaNetwork:
 
     def _enlarged(self, picture: Tensor, condition: Tensor | None) -> Tensor:
         """The mean over the views."""
-        card, done = self.card, None
-        for view in self._views:
-            told = None if condition is None else _turned(condition, view)
-            made = enlarge(
-                self._engine, card.architecture, card.scale, _turned(picture, view), told
-            )
-            made = _turned_back(made, view)
-            done = made if done is None else done + made
-        if done is None:
-            raise ValueError("views: expected 1 to 8, got none")
-        return done if len(self._views) == 1 else done / len(self._views)
+        first, *others = self._views
+        total = self._view(picture, condition, first)
+        for view in others:
+            total = total + self._view(picture, condition, view)
+        return total / len(self._views) if others else total
 
-
-def _turned(planes: Tensor, view: int) -> Tensor:
-    """One of the eight symmetries of the square, in the last two dimensions: 1 mirrors left and right, 2 top and bottom,
-    4 transposes what that made."""
-    sides = [-1] * (view & 1) + [-2] * (view >> 1 & 1)
-    planes = planes.flip(sides) if sides else planes
-    return planes.mT.contiguous() if view & 4 else planes
-
-
-def _turned_back(planes: Tensor, view: int) -> Tensor:
-    return _turned(planes.mT if view & 4 else planes, view & 3)
+    def _view(self, picture: Tensor, condition: Tensor | None, view: int) -> Tensor:
+        """What the network makes of one view, turned back."""
+        told = None if condition is None else turned(condition, view)
+        card = self.card
+        made = enlarge(self._engine, card.architecture, card.scale, turned(picture, view), told)
+        return turned_back(made, view)
 
 
 def card_of(model: str) -> ModelCard:

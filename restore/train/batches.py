@@ -41,14 +41,14 @@ def patches(
         lr, hr = pairs.lr[place.shard], pairs.hr[place.shard]
         low = lr[place.index, lr.shape[1] // 2, ..., y : y + p, x : x + p]
         high = hr[place.index, ..., scale * y : scale * (y + p), scale * x : scale * (x + p)]
-        lows.append(_turned(low, turn))
-        highs.append(_turned(high, turn))
+        lows.append(planes.turned(low, turn))
+        highs.append(planes.turned(high, turn))
         if condition:
             window = slice(y, y + p), slice(x, x + p)
             known = pairs.maps[place.shard].planes(condition, place.index, window)
             for name in absent(condition, optim.condition_absent, masks):
                 known[whose[name]] = 0
-            told.append(_turned(known, turn))
+            told.append(planes.turned(known, turn))
     mine = own(len(lows), optim, group)
     low, high = (
         planes.to_nominal(
@@ -117,12 +117,3 @@ def absent(
     """Which of `condition` are unknown: none, or, in a `share` of all draws, any of the sets of them, all alike."""
     drawn = int(rng.integers(1, 1 << len(condition))) if rng.random() < share else 0
     return [name for k, name in enumerate(condition) if drawn >> k & 1]
-
-
-def _turned(plane: Tensor, turn: int) -> Tensor:
-    """One of the eight symmetries of the square, in the last two dimensions."""
-    if turn & 1:
-        plane = plane.flip(-1)
-    if turn & 2:
-        plane = plane.flip(-2)
-    return plane.mT if turn & 4 else plane

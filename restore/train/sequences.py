@@ -85,18 +85,13 @@ def sequence(
 def turned(frames: Tensor, turn: int, flow: int | None = None) -> Tensor:
     """One of the eight symmetries of the square, in the last two dimensions of (T, planes, h, w); planes `flow` and
     `flow` + 1 are vectors, x and y, which turn too."""
-    frames = frames.clone()
-    if turn & 1:
-        frames = frames.flip(-1)
-        if flow is not None:
+    frames = planes.turned(frames, turn).clone()
+    if flow is not None:
+        if turn & 1:
             frames[:, flow] *= -1
-    if turn & 2:
-        frames = frames.flip(-2)
-        if flow is not None:
+        if turn & 2:
             frames[:, flow + 1] *= -1
-    if turn & 4:
-        frames = frames.mT.clone()
-        if flow is not None:
+        if turn & 4:
             frames[:, [flow, flow + 1]] = frames[:, [flow + 1, flow]]
     return frames
 
