@@ -122,6 +122,8 @@ def build(
         problems.append(f"blocks: expected {kind.blocks}, got {blocks}")
     if condition and not kind.conditions:
         problems.append(f"condition: expected none, got {', '.join(condition)}")
+    if kind.recurrent and "neighbours" in condition:
+        problems.append("condition: expected no neighbours, as it has a memory, got neighbours")
     if problems:
         raise ModelError("\n".join(f"architecture {name}: {problem}" for problem in problems))
     shape = Shape(channels, blocks, scale, 3 if plane == "RGB" else 1, count_planes(condition))

@@ -154,6 +154,10 @@ def test_gradients_reach_every_parameter(name: ArchitectureName) -> None:
         (("transform", 8, 2, 3), "architecture transform: scale: expected one of 1, 2, 4, got 3"),
         (("srcnn_915", 8, 2, 2), "architecture srcnn_915: blocks: expected 1, got 2"),
         (
+            ("recurrent", 8, 2, 2, "Y", ["neighbours"]),
+            "architecture recurrent: condition: expected no neighbours, as it has a memory, got neighbours",
+        ),
+        (
             ("edsr", 8, 2, 2, "Y", ["quantiser"]),
             "architecture edsr: condition: expected none, got quantiser",
         ),

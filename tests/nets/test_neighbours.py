@@ -34,8 +34,8 @@ def drift(noise: float = 0.0, speed: int = 2, steps: tuple[float, ...] = (16,) *
 def test_what_moves_evenly_is_seen_again_in_every_frame() -> None:
     planes = Neighbours()(drift(), REACH)
     assert planes.shape == (PLANES["neighbours"], 48, 64)
-    differences, believed = planes[:COUNT], planes[COUNT:]
-    assert float(believed[INNER].min()) > 0.8
+    differences, weights = planes[:COUNT], planes[COUNT:]
+    assert float(weights[INNER].min()) > 0.8
     assert float(differences[INNER].abs().mean()) * UNIT * 219 < 1
     # At rest these frames differ by far more: they do not show the same, and do not count.
     still = replace(drift(), motion=with_motion(drift(speed=0)).motion)
