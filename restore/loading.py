@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,10 +28,21 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
+_SMALL = (
+    *("zlib", "_bz2", "_lzma", "_opcode", "fcntl", "_posixsubprocess", "select", "math", "_datetime", "_uuid", "_heapq"),
+    *("_bisect", "_struct", "_pickle", "_random", "_sha512", "_decimal", "_json", "_typing"),
+)
+"""Modules of Python with a library of their own that the command line imports."""
+
+
 def load_ahead() -> None:
     """Begin to load libtorch_cpu.so, whose addresses and operators take a fifth of PyTorch's import to set up. Called as a C
-    function, the loader works without Python's lock: modules without a library are read meanwhile."""
+    function, the loader works without Python's lock: modules without a library are read meanwhile. Those that have one
+    would wait for the loader, so the small ones go first."""
     if "torch" not in sys.modules:
+        for name in _SMALL:
+            with suppress(ImportError):  # built in, or not there, in other builds of Python
+                import_module(name)
         threading.Thread(target=_load_library, name="torch library", daemon=True).start()
 
 
