@@ -19,6 +19,8 @@ FROM ${BASE} AS build
 ARG DEVICE=cuda
 # torch's wheel on PyPI brings its own CUDA libraries, so the base needs none; the driver comes from the host.
 ARG CPU_INDEX=https://download.pytorch.org/whl/cpu
+# One back end is compiled (hatch_build.py).
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 RUN python3 -m venv /opt/restore
 ENV PATH=/opt/restore/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
@@ -27,7 +29,7 @@ COPY constraints.txt ./
 RUN if [ "$DEVICE" = cpu ]; then export PIP_EXTRA_INDEX_URL="$PIP_EXTRA_INDEX_URL $CPU_INDEX"; fi; \
     pip install -c constraints.txt hatchling \
     torch av numpy opencv-python scenedetect ffmpeg-python imageio-ffmpeg rich typer pydantic safetensors openvino
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY restore restore
 COPY pipelines pipelines
 COPY models models

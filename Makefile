@@ -22,7 +22,7 @@ help:
 install: $(READY)
 
 # Done once, and again when what is to be installed has changed.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt hatch_build.py restore/nets/winograd.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "restore needs Python 3.11 or newer; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino]'

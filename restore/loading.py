@@ -29,8 +29,8 @@ def loading() -> Iterator[None]:
 
 
 _SMALL = (
-    *("zlib", "_bz2", "_lzma", "_opcode", "fcntl", "_posixsubprocess", "select", "math", "_datetime", "_uuid", "_heapq"),
-    *("_bisect", "_struct", "_pickle", "_random", "_sha512", "_decimal", "_json", "_typing"),
+    "zlib _bz2 _lzma _opcode fcntl _posixsubprocess select math _datetime _uuid _heapq _bisect "
+    "_struct _pickle _random _sha512 _decimal _json _typing"
 )
 """Modules of Python with a library of their own that the command line imports."""
 
@@ -40,7 +40,7 @@ def load_ahead() -> None:
     function, the loader works without Python's lock: modules without a library are read meanwhile. Those that have one
     would wait for the loader, so the small ones go first."""
     if "torch" not in sys.modules:
-        for name in _SMALL:
+        for name in _SMALL.split():
             with suppress(ImportError):  # built in, or not there, in other builds of Python
                 import_module(name)
         threading.Thread(target=_load_library, name="torch library", daemon=True).start()

@@ -28,13 +28,20 @@ from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
 from restore.nets.tensorrt_engine import TensorRtEngine
 from restore.nets.tensorrt_plan import Size, is_kept, load
+from restore.nets.winograd_engine import WinogradEngine, can_run
 
 AUTO = "auto"
 
-LIMIT_CODES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "bf16": 0.25, "int8": 0.5}
+LIMIT_CODES: dict[Precision, float] = {
+    "fp32": 0.01,
+    "fp16": 0.1,
+    "bf16": 0.25,
+    "int16": 0.5,
+    "int8": 0.5,
+}
 """Root mean square of the difference from float32 on the trial picture, in 8-bit codes, that a back end may have:
-about what the precision costs. One that has more is broken here, and not used. int8 is looked at more closely: what it
-costs depends on the network (nets.int8.loss)."""
+about what the precision costs. One that has more is broken here, and not used. Whole numbers are looked at more closely:
+what they cost depends on the network (nets.int8.loss)."""
 
 WORTH = 1.15
 """A back end must be this many times as fast as one before it on the list: what is measured on a busy machine swings,
@@ -92,6 +99,14 @@ def _openvino(precision: Precision, memo: Path | None) -> BackEnd:
     )
 
 
+def _winograd(memo: Path | None) -> BackEnd:
+    return BackEnd(
+        "winograd-int16",
+        "int16",
+        lambda network, _, threads, __: WinogradEngine(network, threads, memo),
+    )
+
+
 def _graph(precision: Precision) -> BackEnd:
     return BackEnd(
         f"cuda-graph-{precision}",
@@ -119,8 +134,8 @@ def plans_dir(memo: Path) -> Path:
 
 
 def candidates(network: Network, device: torch.device, memo: Path | None = None) -> list[BackEnd]:
-    """What can run `network` on `device` here, the usual best first; int8 is never the first, for it costs a little of
-    the result, nor is what begins slowly. `memo`: where ranges of int8 are kept, and plans beside it."""
+    """What can run `network` on `device` here, the usual best first; whole numbers are never the first, for they cost a
+    little of the result, nor is what begins slowly. `memo`: where ranges of activations are kept, and plans beside it."""
     plain = isinstance(network.net, PlainSR | RecurrentSR)
     if device.type == "cuda":
         halves: tuple[Precision, ...] = ("fp16", "bf16") if network.residual else ("fp16",)
@@ -132,18 +147,35 @@ def candidates(network: Network, device: torch.device, memo: Path | None = None)
             *(_tensorrt(p, memo) for p in halves if planned),
             *(_torch(p, compiled=True) for p in halves),
         ]
-    found = []
-    if plain and find_spec("openvino") is not None:
-        able = capabilities()
-        if "BF16" in able and network.residual:
-            found.append(_openvino("bf16", memo))
+    found, whole = [], network.residual and isinstance(network.net, PlainSR)
+    able = _openvino_types(memo) if plain else frozenset()
+    if "BF16" in able and network.residual:
+        found.append(_openvino("bf16", memo))
+    if able:
         found.append(_openvino("fp32", memo))
-        if "INT8" in able and network.residual and isinstance(network.net, PlainSR):
-            found.append(_openvino("int8", memo))
+    if whole and can_run(network):
+        found.append(_winograd(memo))
+    if whole and "INT8" in able:
+        found.append(_openvino("int8", memo))
     precision: Precision = "bf16" if native_bf16() and network.residual else "fp32"
     if precision == "bf16":
         found.append(_torch("bf16"))
     return [*found, _torch("fp32"), _torch(precision, compiled=True)]
+
+
+def _openvino_types(memo: Path | None) -> frozenset[str]:
+    """What OpenVINO can do on this CPU; nothing where it is not installed. Remembered, so that a run by something else need
+    not import it."""
+    if find_spec("openvino") is None:
+        return frozenset()
+    key = f"openvino {metadata.version('openvino')} can do, {processor()}"
+    known = None if memo is None else recall(memo).get(key)
+    if isinstance(known, list) and all(isinstance(name, str) for name in known):
+        return frozenset(known)
+    found = capabilities()
+    if memo is not None:
+        remember(memo, key, sorted(found))
+    return found
 
 
 class BackEnds:
@@ -304,7 +336,7 @@ def _timed(
         error = (engine(picture) - wanted).square().mean().sqrt() * 255
         if not float(error) <= LIMIT_CODES[back_end.precision]:
             return None
-        if back_end.precision == "int8" and loss(network, engine) > WORST_LOSS:
+        if back_end.precision in ("int16", "int8") and loss(network, engine) > WORST_LOSS:
             return None
         best = float("inf")
         for _ in range(3):

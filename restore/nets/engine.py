@@ -18,14 +18,14 @@ from torch import Tensor, nn
 Engine = Callable[[Tensor], Tensor]
 """A network's input (T, planes, h, w) float -> its output, float32 on the same device (see nets.architectures)."""
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int16", "int8"]
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
 }
-"""Of PyTorch; whole numbers are not for it (see nets.int8)."""
+"""Of PyTorch; whole numbers are not for it (see nets.int8, nets.winograd)."""
 
 
 @dataclass(frozen=True)

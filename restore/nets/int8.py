@@ -31,7 +31,7 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 WORST_LOSS = 0.05
 """dB of Y-PSNR that whole numbers may cost, as `loss` has it."""
 
-EDITION = 1
+EDITION = 2
 """Changes whenever the same weights would give other ranges, which makes measurements kept by users stale."""
 
 
@@ -47,7 +47,7 @@ def ranges(network: Network, memo: Path | None) -> list[float]:
     net = plain(network)
     key = f"int8 ranges, edition {EDITION}, {network.sha256}"
     known = None if memo is None else recall(memo).get(key)
-    if isinstance(known, list) and _valid(known, net.blocks):
+    if isinstance(known, list) and _valid(known, net.blocks + 1):
         return known
     found = measured_ranges(net)
     if memo is not None:
@@ -62,14 +62,14 @@ def plain(network: Network) -> PlainSR:
     return network.net
 
 
-def _valid(known: list[object], blocks: int) -> bool:
-    return len(known) == blocks and all(isinstance(top, float) and top > 0 for top in known)
+def _valid(known: list[object], layers: int) -> bool:
+    return len(known) == layers and all(isinstance(top, float) and top > 0 for top in known)
 
 
 @torch.inference_mode()
 def measured_ranges(net: PlainSR) -> list[float]:
-    """Per layer of the body: where its input, which begins at 0, is best cut off to be counted in MOST_ACTIVATION
-    steps, on the calibration pictures."""
+    """Per layer of the body, and of the tail: where its input, which begins at 0, is best cut off to be counted in
+    MOST_ACTIVATION steps, on the calibration pictures."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that the last bit does not depend on how many there are
     try:
@@ -79,7 +79,7 @@ def measured_ranges(net: PlainSR) -> list[float]:
         for conv in net.layers():
             tops.append(_best_top(x))
             x = torch.relu(conv(x))
-        return tops
+        return [*tops, _best_top(x)]
     finally:
         torch.set_num_threads(threads)
 
