@@ -76,8 +76,9 @@ static void tiles_in(const uint8_t *row, int64_t stride, int first, int count, i
     }
 }
 
-/* v[36][TILES][channels] times the weights of 16 outputs -> m[36][TILES][16]. */
-static void products(const int16_t *v, const int16_t *weights, int count, int channels, int32_t *m) {
+/* v[36][TILES][channels] times the weights of 16 outputs, or of the first 8 of them -> m[36][TILES][16]. */
+static inline __attribute__((always_inline)) void multiply(const int16_t *v, const int16_t *weights, int count,
+                                                           int channels, int32_t *m, const int halves) {
     const int pairs = channels / 2;
     for (int point = 0; point < POINTS; point++) {
         const int16_t *u = weights + (int64_t)point * channels * 16;
@@ -94,16 +95,24 @@ static void products(const int16_t *v, const int16_t *weights, int count, int ch
                     memcpy(&pair, in + r * channels + 2 * p, 4);
                     const __m256i both = _mm256_set1_epi32(pair);
                     sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(both, low));
-                    sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(both, high));
+                    if (halves == 2) sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(both, high));
                 }
             }
             int32_t *out = m + (int64_t)point * MSTRIDE + t * 16;
             for (int r = 0; r < ROWS; r++) {
                 _mm256_store_si256((__m256i *)(out + 16 * r), sum[r][0]);
-                _mm256_store_si256((__m256i *)(out + 16 * r + 8), sum[r][1]);
+                if (halves == 2) _mm256_store_si256((__m256i *)(out + 16 * r + 8), sum[r][1]);
             }
         }
     }
+}
+
+static void products(const int16_t *v, const int16_t *weights, int count, int channels, int32_t *m) {
+    multiply(v, weights, count, channels, m, 2);
+}
+
+static void products_of_8(const int16_t *v, const int16_t *weights, int count, int channels, int32_t *m) {
+    multiply(v, weights, count, channels, m, 1);
 }
 
 /* A^T: six values of 8 outputs -> four. */
@@ -176,6 +185,25 @@ EXPORT void winograd_body(const uint8_t *in, uint8_t *out, int height, int width
     }
 }
 
+/* `most` outputs from number `begin` on of one place -> theirs in the picture. */
+static inline void shuffled(__m256 y, float *out, int begin, int most, int scale, int row, int column, int64_t line,
+                            int64_t plane) {
+    if (scale == 2 && most == 4) {
+        float *corner = out + begin / 4 * plane + 2 * row * line + 2 * column;
+        const __m128 four = _mm256_castps256_ps128(y);
+        _mm_storel_pi((__m64 *)corner, four);
+        _mm_storeh_pi((__m64 *)(corner + line), four);
+        return;
+    }
+    float values[8];
+    _mm256_storeu_ps(values, y);
+    for (int k = 0; k < most; k++) {
+        const int number = begin + k, colour = number / (scale * scale);
+        const int down = number / scale % scale, right = number % scale;
+        out[colour * plane + ((int64_t)row * scale + down) * line + (int64_t)column * scale + right] = values[k];
+    }
+}
+
 /* The last layer: bytes to float32 (colours, scale * height, scale * width), `outputs` = colours * scale^2 of the
 weights' 16 * blocks, laid out as a pixel shuffle does. */
 EXPORT void winograd_tail(const uint8_t *in, float *out, int height, int width, int channels, int outputs, int scale,
@@ -194,24 +222,17 @@ EXPORT void winograd_tail(const uint8_t *in, float *out, int height, int width, 
                 const int block = begin / 16, half = begin % 16;
                 const float *step = steps + (int64_t)block * POINTS * 16 + half;
                 if (half == 0)
-                    products(v, weights + (int64_t)block * POINTS * channels * 16, count, channels, m);
+                    (outputs - begin > 8 ? products : products_of_8)(
+                        v, weights + (int64_t)block * POINTS * channels * 16, count, channels, m);
                 for (int t = 0; t < count; t++) {
                     __m256 y[4][4];
-                    float values[8];
                     tile_out(m + 16 * t + half, step, _mm256_loadu_ps(bias + begin), y);
                     const int left = 4 * (first + t);
                     const int columns = width - left < 4 ? width - left : 4;
                     const int most = outputs - begin < 8 ? outputs - begin : 8;
                     for (int i = 0; i < rows; i++)
-                        for (int x = 0; x < columns; x++) {
-                            _mm256_storeu_ps(values, y[i][x]);
-                            for (int k = 0; k < most; k++) {
-                                const int number = begin + k, colour = number / (scale * scale);
-                                const int down = number / scale % scale, right = number % scale;
-                                out[colour * plane + ((int64_t)(top + i) * scale + down) * line +
-                                    (int64_t)(left + x) * scale + right] = values[k];
-                            }
-                        }
+                        for (int x = 0; x < columns; x++)
+                            shuffled(y[i][x], out, begin, most, scale, top + i, left + x, line, plane);
                 }
             }
         }
