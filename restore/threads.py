@@ -35,6 +35,7 @@ class Ahead(Generic[T], Iterator[T]):
             for item in items:
                 if not self._put(item):
                     return
+                del item  # it may be large, and the next takes long to make
             self._put(_End())
         except BaseException as error:
             self._put(_End(error))
@@ -87,6 +88,7 @@ class Behind(Generic[T]):
                     self._consume(item)
                 except BaseException as error:
                     self._error = error
+            del item
 
     def put(self, item: T) -> None:
         while True:

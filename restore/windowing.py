@@ -9,7 +9,7 @@ from itertools import groupby
 import torch
 
 from restore.errors import StageError
-from restore.stage import Stage
+from restore.stage import Stage, Window
 from restore.video import FrameBatch, VideoFormat
 
 Meter = Callable[[str], AbstractContextManager[None]]
@@ -23,18 +23,41 @@ def run_stage(
     where: str = "",
     meter: Meter = lambda _: nullcontext(),
 ) -> Iterator[FrameBatch]:
-    """Same frames in the same order, with `stage` applied; holds at most one window.
+    """Same frames in the same order, with `stage` applied; holds at most one window, and without one nothing: while
+    `batches` makes the next batch, no reference keeps the last and what came of it in memory.
     Raises StageError when the planes returned do not fit `output`."""
+    for clip in _clips(stage, batches):
+        yield _processed(stage, clip, output, where, meter)
+        del clip
+
+
+def _processed(
+    stage: Stage, clip: FrameBatch, output: VideoFormat, where: str, meter: Meter
+) -> FrameBatch:
     past, future = stage.window
-    for _, scene in groupby(split_at_cuts(batches), key=lambda b: b.frames[0].scene):
-        stage.reset()
-        for clip in clips_with_context(scene, past, future):
-            with torch.inference_mode(), meter(where):
-                planes = stage.process(clip)
-            try:
-                yield clip[past : len(clip) - future].with_planes(planes, output)
-            except ValueError as error:
-                raise StageError(f"{where}: broke its contract: {error}") from error
+    with torch.inference_mode(), meter(where):
+        planes = stage.process(clip)
+    try:
+        return clip[past : len(clip) - future].with_planes(planes, output)
+    except ValueError as error:
+        raise StageError(f"{where}: broke its contract: {error}") from error
+
+
+def _clips(stage: Stage, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+    """What `stage` looks at, which is told where a scene begins."""
+    parts = split_at_cuts(batches)
+    if stage.window != Window():
+        for _, scene in groupby(parts, key=lambda b: b.frames[0].scene):
+            stage.reset()
+            yield from clips_with_context(scene, *stage.window)
+        return
+    last: int | None = None
+    for part in parts:
+        if part.frames[0].scene != last:
+            last = part.frames[0].scene
+            stage.reset()
+        yield part
+        del part
 
 
 def split_at_cuts(batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
@@ -45,6 +68,7 @@ def split_at_cuts(batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
             if end == len(batch) or batch.frames[end].scene != batch.frames[start].scene:
                 yield batch[start:end]
                 start = end
+        del batch
 
 
 def clips_with_context(scene: Iterable[FrameBatch], past: int, future: int) -> Iterator[FrameBatch]:

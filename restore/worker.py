@@ -97,6 +97,7 @@ class Worker:
         try:
             for batch in self._stages(flow, apart, len(self._steps)) if apart else flow:
                 yield self._leave(batch)
+                del batch
         finally:
             if isinstance(flow, Ahead):
                 flow.close()
@@ -112,6 +113,7 @@ class Worker:
             # The next frame looks back at `reach` frames, whose numbers have gaps where repeats were.
             recent.extend(f.index for f in batch.frames)
             motion.forget(recent[0] if recent else batch.frames[-1].index + 1)
+            del batch
 
     def _stages(self, flow: Iterable[FrameBatch], first: int, stop: int) -> Iterable[FrameBatch]:
         """Stages `first` to `stop - 1`."""
@@ -121,7 +123,7 @@ class Worker:
         return flow
 
     def _enter(self, batches: Iterable[FrameBatch], motion: MotionService) -> Iterator[FrameBatch]:
-        """One batch is held back, so that its motion is found while the stages work on the one before."""
+        """Where stages look around, one batch is held back: its motion is found while they work on the one before."""
         held: FrameBatch | None = None
         for batch in batches:
             depth, full = batch.format.depth, bool(batch.format.color.full_range)
@@ -129,12 +131,15 @@ class Worker:
                 to_nominal(codes.to(self._device), depth, full, chroma=i > 0)
                 for i, codes in enumerate(batch.planes)
             )
+            entered = replace(batch, planes=planes, motion=motion if self._looks_around else None)
             # From a frame seen alone nothing moves anywhere.
-            if self._looks_around:
-                motion.add(batch.frames, planes[0])
+            if not self._looks_around:
+                yield entered
+                continue
+            motion.add(batch.frames, planes[0])
             if held is not None:
                 yield held
-            held = replace(batch, planes=planes, motion=motion if self._looks_around else None)
+            held = entered
         if held is not None:
             yield held
 

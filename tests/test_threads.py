@@ -1,6 +1,7 @@
 """The queues at the edges keep order, pass errors on, and stop when told."""
 
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -72,3 +73,31 @@ def test_who_waits_is_told_when_another_closes() -> None:
     closing.start()
     assert list(ahead) == []
     closing.join()
+
+
+class Frame:
+    """Tells `gone` when no one holds it any more."""
+
+    def __init__(self, gone: threading.Event) -> None:
+        weakref.finalize(self, gone.set)
+
+
+def test_ahead_keeps_nothing_that_was_taken_while_the_next_is_made() -> None:
+    gone, found = threading.Event(), []
+
+    def items() -> Iterator[Frame]:
+        yield Frame(gone)
+        found.append(gone.wait(5))
+
+    ahead = Ahead(items(), 1, "test")
+    next(ahead)
+    assert next(ahead, None) is None
+    assert found == [True]
+
+
+def test_behind_keeps_nothing_that_was_consumed() -> None:
+    gone = threading.Event()
+    behind = Behind[Frame](lambda _: None, 1, "test")
+    behind.put(Frame(gone))
+    assert gone.wait(5)
+    behind.finish()

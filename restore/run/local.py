@@ -33,7 +33,12 @@ from restore.threads import Ahead, Behind
 from restore.video import FrameBatch
 from restore.worker import Worker
 
-_QUEUED_BATCHES = 4
+_QUEUED_BATCHES = 2
+"""That wait for the networks, and as many for the encoder: enough to even out short waits. The faster side fills its queue
+however long it is."""
+
+_CPU_FRAMES, _GPU_FRAMES = 4, 16
+"""Of a batch, at most."""
 
 
 def run(prepared: Prepared, listener: Listener) -> Summary:
@@ -127,6 +132,7 @@ class _Run:
         self.index = journal.load_index() or Index(self.source.video.format.time_base)
         self.stages: dict[str, float] = {}
         self.phases: dict[str, float] = {}
+        self.threads = prepared.threads
         self.frames = self.frames_made = 0
         self.kept = 0
         self.backends: dict[str, Choice] = {}
@@ -140,28 +146,28 @@ class _Run:
         if self.prepared.job.strict:
             with self._phase("strict"):
                 self._refuse_damage()
-        threads = self._terms()
+        self.threads = self._terms()
         with self._phase("render"):
-            files = self._once(threads) if self.spec.frame_by_frame() else self._twice(threads)
+            files = self._once() if self.spec.frame_by_frame() else self._twice()
         return self._finish(files)
 
-    def _once(self, threads: int) -> list[Path]:
+    def _once(self) -> list[Path]:
         """Frame by frame: the index is filled by the decode that is rendered."""
         self.index = Index(self.source.video.format.time_base)
         decoded = Ahead(self._decode(self.index), _QUEUED_BATCHES, "decode")
         passing = OnePass(decoded, self.index)
         try:
-            return self._render(passing, passing, threads)
+            return self._render(passing, passing)
         finally:
             decoded.close()
 
-    def _twice(self, threads: int) -> list[Path]:
+    def _twice(self) -> list[Path]:
         """The index runs ahead with a decode of its own: stages look at cuts, facts and neighbours."""
         indexed = self.index.complete
         segments = Ahead(iter(self.index.segments) if indexed else self._segments(), 0, "index")
         decoded = Ahead(self._decode(), _QUEUED_BATCHES, "decode")
         try:
-            return self._render(segments, Feed(decoded, self.index, self.spec.halo()), threads)
+            return self._render(segments, Feed(decoded, self.index, self.spec.halo()))
         finally:
             segments.close()
             decoded.close()
@@ -192,7 +198,8 @@ class _Run:
     def _decode(self, index: Index | None = None, plain: bool = False) -> Iterator[FrameBatch]:
         """All frames asked for, damage repaired; `index` hears what was wrong. `plain`: without what only stages
         look at."""
-        size = 4 if self.prepared.device.type == "cpu" else 16
+        # Networks on a CPU run a frame per thread: a larger batch is no faster, and every stage holds one or two.
+        size = min(self.threads, _CPU_FRAMES) if self.prepared.device.type == "cpu" else _GPU_FRAMES
         quantisers = self.spec.reads_quantisers() and not plain
         log, repairs = (DecodeLog(), []) if index is None else (index.log, index.repairs)
         batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
@@ -210,9 +217,7 @@ class _Run:
         yield from build_index(self.index, batches, self.spec.scenes, needs, future)
         self.journal.save_index(self.index)
 
-    def _render(
-        self, segments: Iterator[Segment], feed: Feed | OnePass, threads: int
-    ) -> list[Path]:
+    def _render(self, segments: Iterator[Segment], feed: Feed | OnePass) -> list[Path]:
         worker: Worker | None = None
         files = []
         beside = None if self.side is None else self.side.kind
@@ -220,8 +225,8 @@ class _Run:
             path = self.journal.segment(segment, beside)
             if path is None:
                 # Built when the first frame is needed: a resumed run may need none.
-                worker = worker or self._worker(threads)
-                self._encode(worker, feed, segment, threads)
+                worker = worker or self._worker()
+                self._encode(worker, feed, segment)
                 path = self.journal.finish(feed.end(segment), beside)
             else:
                 self.kept += 1
@@ -232,12 +237,17 @@ class _Run:
                 self.sides.append(self.journal.file(segment, beside))
         return files
 
-    def _worker(self, threads: int) -> Worker:
+    def _worker(self) -> Worker:
         """Loaded, with the back ends that the run began with."""
         job, device = self.prepared.job, self.prepared.device
         kept = self.journal.kept_terms.get("back ends")
         backends = BackEnds(
-            device, threads, asked=job.backend, kept=kept, memo=default_memo(), note=self._trouble
+            device,
+            self.threads,
+            asked=job.backend,
+            kept=kept,
+            memo=default_memo(),
+            note=self._trouble,
         )
         source, output = self.source.video.format, self.prepared.output
         worker = Worker(self.spec, source, output, backends, self._meter)
@@ -252,16 +262,16 @@ class _Run:
         self.trouble.append(text)
         self.listener.note(text)
 
-    def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment, threads: int) -> None:
+    def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment) -> None:
         encoder = SegmentEncoder(
-            self.journal.file(segment), self.prepared.output, self.spec.output, threads
+            self.journal.file(segment), self.prepared.output, self.spec.output, self.threads
         )
         writer = Behind(encoder.encode, _QUEUED_BATCHES, "encode")
         side, frames = None, feed.frames_of(segment)
         if self.side is not None:
             first_time = self.source.video.start_pts * self.index.time_base
             path = self.journal.file(segment, self.side.kind)
-            side = SideWriter(self.side, path, threads, first_time)
+            side = SideWriter(self.side, path, self.threads, first_time)
             frames = side.watch(frames)
         try:
             with closing(worker(frames)) as made:

@@ -136,12 +136,13 @@ def test_a_frame_by_frame_chain_decodes_once_and_resumes(
 ) -> None:
     monkeypatch.setattr("restore.run.onepass.SEGMENT_FRAMES", 24)
     (tmp_path / "empty.toml").write_text('[output]\npreset = "ultrafast"\n')
-    job = replace(job, spec=read_pipeline(tmp_path / "empty.toml"))
+    job = replace(job, spec=read_pipeline(tmp_path / "empty.toml"), threads=2)
     decoded = 0
 
     def count(*given: Any, **more: Any) -> Iterator[FrameBatch]:
         nonlocal decoded
         for batch in decode(*given, **more):
+            assert len(batch) <= 2, "more frames than are worked on at once"
             decoded += len(batch)
             yield batch
 
