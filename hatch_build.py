@@ -40,8 +40,8 @@ class Compile(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
         source, library = root / SOURCE, root / LIBRARY
-        library.unlink(missing_ok=True)
         if problem := compiled(source, library):
+            library.unlink(missing_ok=True)
             self.app.display_warning(f"{LIBRARY}: left out: {problem}")
             return
         build_data["artifacts"].append(f"/{LIBRARY}")
@@ -59,7 +59,8 @@ def compiled(source: Path, library: Path) -> str:
     if compiler is None:
         return "no C compiler; install gcc or clang, or set CC"
     mark = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    part = library.with_suffix(".part")
+    # Moved into place whole: the one before it may be in use.
+    part = library.with_suffix(f".{os.getpid()}.part")
     command = [compiler, *FLAGS, f'-DSOURCE="{mark}"', "-o", str(part), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

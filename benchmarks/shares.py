@@ -25,6 +25,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(ROOT))
 
+import restore.worker
 from restore.index import Index, build_index
 from restore.io.decode import decode
 from restore.io.encode import SegmentEncoder
@@ -38,6 +39,20 @@ from restore.video import FrameBatch
 from restore.worker import Worker
 
 CPU = torch.device("cpu")
+
+
+class InTurn(Iterator[FrameBatch]):
+    """In place of threads.Ahead: what networks made is passed on in the thread that asks, so that no part is timed while
+    another runs."""
+
+    def __init__(self, items: Iterator[FrameBatch], size: int, name: str) -> None:
+        self._items = items
+
+    def __next__(self) -> FrameBatch:
+        return next(self._items)
+
+    def close(self) -> None:
+        """Nothing runs."""
 
 
 class Clock:
@@ -121,6 +136,7 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
     if spec.frame_by_frame():
         indexed = 0.0  # such a chain runs without (restore.run.onepass)
     output = encoded_format(spec.output, spec.formats(fmt)[-1], bool(spec.stages))
+    restore.worker.Ahead = InTurn  # type: ignore[assignment]
     worker = Worker(spec, fmt, output, backends, clock)
     decoded = clock.each("decode", decode(source, batch=4, quantisers=spec.reads_quantisers()))
     feed = Feed(decoded, index, spec.halo())

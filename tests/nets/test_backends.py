@@ -164,7 +164,8 @@ def test_asked_for_and_kept(network: Network, tmp_path: Path) -> None:
     resumed = BackEnds(CPU, 1, asked="auto", kept=kept, memo=tmp_path / "m.json")
     resumed.engine(network, 16, 24)
     assert str(resumed.choices["tiny 24x16"]) == "torch-fp32, as the run began"
-    assert not (tmp_path / "m.json").exists()
+    # No time is among what is remembered.
+    assert not any(isinstance(entry, dict) for entry in recall(tmp_path / "m.json").values())
 
 
 def test_asked_for_and_not_here(network: Network) -> None:
@@ -201,3 +202,18 @@ def test_a_memo_that_cannot_be_written(tmp_path: Path) -> None:
     blocked.write_text("")
     remember(blocked / "m.json", "k", {"name": "x"})
     assert recall(blocked / "m.json") == {}
+
+
+def test_what_openvino_can_do_is_asked_once(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where something else runs the network, OpenVINO need not even be imported."""
+    pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    memo = tmp_path / "m.json"
+    wanted = [b.name for b in candidates(network, CPU, memo)]
+    monkeypatch.setattr(backends, "capabilities", lambda: pytest.fail("asked again"))
+    assert [b.name for b in candidates(network, CPU, memo)] == wanted
+    (key,) = recall(memo)
+    remember(memo, key, {"damaged": True})
+    monkeypatch.setattr(backends, "capabilities", lambda: frozenset({"FP32", "BF16"}))
+    assert "openvino-bf16" in [b.name for b in candidates(network, CPU, memo)]

@@ -14,7 +14,13 @@ from restore.nets.openvino_engine import OpenVinoEngine
 from restore.nets.plain import PlainSR
 
 CPU = torch.device("cpu")
-TOLERANCE_CODES: dict[Precision, float] = {"fp32": 0.01, "bf16": 0.5, "fp16": 0.1, "int8": 1.0}
+TOLERANCE_CODES: dict[Precision, float] = {
+    "fp32": 0.01,
+    "bf16": 0.5,
+    "fp16": 0.1,
+    "int16": 1.0,
+    "int8": 1.0,
+}
 """Largest difference from the float32 reference, in 8-bit codes, for residuals of up to 20 codes."""
 
 
