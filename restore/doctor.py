@@ -22,6 +22,7 @@ from restore.nets.backends import BackEnds, plans_dir
 from restore.nets.files import as_network, load_model, model_names
 from restore.nets.memo import default_memo
 from restore.nets.tensorrt_plan import load
+from restore.nets.winograd import why_not
 from restore.resources import models_dir, pipelines_dir
 
 State = Literal["ok", "slow", "missing"]
@@ -53,6 +54,7 @@ def diagnose() -> list[Finding]:
         *_devices(),
         _library("opencv-python", "cv2", "apt-get install libgl1 libglib2.0-0"),
         _library("scenedetect", "scenedetect", "pip install scenedetect"),
+        _winograd(),
         _openvino(),
         _tensorrt(),
         _networks(),
@@ -108,8 +110,10 @@ def _processor() -> Finding:
         return Finding("CPU", "ok", f"{text}, bf16 with AMX")
     if "avx512_bf16" in flags:
         return Finding("CPU", "ok", f"{text}, bf16 without AMX")
+    if "avx2" in flags:
+        return Finding("CPU", "ok", f"{text}, AVX2, no bf16")
     return Finding(
-        "CPU", "slow", f"{text}, no bf16", "networks run in float32, several times slower"
+        "CPU", "slow", f"{text}, no AVX2", "networks run in float32, several times slower"
     )
 
 
@@ -144,6 +148,14 @@ def _openvino() -> Finding:
         return found
     text = "not installed; networks run in torch, at about half the speed on a CPU"
     return Finding("openvino", "slow", text, found.advice)
+
+
+def _winograd() -> Finding:
+    why = why_not()
+    if not why:
+        return Finding("winograd", "ok", "16-bit convolutions, the fastest on CPUs without bf16")
+    advice = "apt-get install gcc, then install restore again" if "install" in why else ""
+    return Finding("winograd", "slow", f"not used: {why}", advice)
 
 
 def _tensorrt() -> Finding:

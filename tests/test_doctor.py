@@ -66,7 +66,8 @@ def test_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"amx_bf16", "avx512_bf16"}, "ok", "with AMX"),
         ({"avx512_bf16"}, "ok", "without AMX"),
-        ({"avx2"}, "slow", "no bf16"),
+        ({"avx2"}, "ok", "AVX2, no bf16"),
+        ({"sse4_2"}, "slow", "no AVX2"),
         (set(), "ok", "usable processor"),
     ],
 )
@@ -125,3 +126,21 @@ def test_tensorrt_and_why_it_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_pa
     old = see(True, True, "8.6.1")
     assert (old.state, old.advice) == ("slow", "pip install --upgrade tensorrt")
     assert old.detail == "expected TensorRT 10.1 or newer, found 8.6.1"
+
+
+@pytest.mark.parametrize(
+    ("why", "state", "advice"),
+    [
+        ("", "ok", ""),
+        ("its library was not built; install restore where there is a C compiler", "slow", "gcc"),
+        ("the CPU has no AVX2", "slow", ""),
+    ],
+)
+def test_whether_winograd_runs_here(
+    why: str, state: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "why_not", lambda: why)
+    found = doctor._winograd()
+    assert found.state == state
+    assert why in found.detail
+    assert (advice in found.advice) if advice else not found.advice

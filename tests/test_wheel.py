@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -67,6 +69,15 @@ def test_it_ships_pipelines_models_and_its_licence(wheel: Path) -> None:
         assert wanted <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "docs/", "benchmarks/")) for name in names)
+
+
+def test_it_ships_a_compiled_back_end_where_there_is_a_compiler(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        there = "restore/nets/_winograd.so" in archive.namelist()
+        assert "restore/nets/winograd.c" in archive.namelist()
+    expected = platform.machine() == "x86_64" and any(map(shutil.which, ("cc", "gcc", "clang")))
+    assert there == expected
+    assert ("-none-any" in wheel.name) != expected
 
 
 def test_its_files_come_from_the_wheel(installed: Path, tmp_path: Path) -> None:

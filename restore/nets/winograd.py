@@ -59,9 +59,7 @@ def source_hash() -> str:
 def library() -> Any:
     """The compiled functions. RuntimeError says why there are none."""
     if not LIBRARY.exists():
-        raise RuntimeError(
-            "its library was not built: install the program where there is a C compiler"
-        )
+        raise RuntimeError("its library was not built; install restore where there is a C compiler")
     try:
         found = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
@@ -69,7 +67,7 @@ def library() -> Any:
     found.winograd_source.restype = ctypes.c_char_p
     found.winograd_scratch.restype = ctypes.c_int64
     if found.winograd_source().decode() != source_hash():
-        raise RuntimeError("its library was built of another source: install the program again")
+        raise RuntimeError("its library was built of another source; install restore again")
     if not found.winograd_runs_here():
         raise RuntimeError("the CPU has no AVX2")
     for name in ("winograd_head", "winograd_body", "winograd_tail"):

@@ -257,7 +257,7 @@ def test_without_a_library_that_fits_there_is_no_such_back_end(
 ) -> None:
     library = tmp_path / "lib.so"
     words = {
-        "missing": "not built: install the program where there is a C compiler",
+        "missing": "not built; install restore where there is a C compiler",
         "damaged": "does not load",
         "other source": "another source",
         "old CPU": "no AVX2",
