@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from restore import flow, lucas_kanade
 from restore.options import Options
-from restore.planes import gaussian_blur
+from restore.planes import gaussian_blur, pool, stretch, to_codes
 from restore.video import FrameInfo
-from restore.warping import resize_flow, warp_reference
+from restore.warping import as_field, as_flow, resize_flow, warp_reference
 
+T = TypeVar("T")
 Pair = tuple[int, int]
 """Target and reference, by FrameInfo.index."""
 
@@ -32,7 +33,7 @@ LOST = 3.0
 
 
 class Difference(NamedTuple):
-    """Of two pictures, (N, 1, H, W) each, in units of the difference at which a sample counts 1/e, squared."""
+    """Of two pictures, in nominal units, squared: (N, 1, H/2, W/2) each, for what is a mean around samples needs no more."""
 
     error: Tensor
     """Mean square around each sample."""
@@ -54,10 +55,11 @@ class Estimator(Protocol):
     """Finds the motion between two frames, in any thread, one pair at a time."""
 
     def take(self, luma: Tensor) -> Any:
-        """What of one frame's luma, (1, H, W) in 8-bit codes, `between` wants."""
+        """What of one frame's luma, (1, H, W) uint8, `between` wants."""
 
     def between(self, first: Any, last: Any) -> tuple[Tensor, Tensor]:
-        """Flow from the first to the last, and back: (1, 2, H, W) each. What is found depends on the two alone."""
+        """Flow from the first to the last, and back: (1, 2, h, w) each, in samples of their own grid, which may be coarser
+        than the luma's. What is found depends on the two alone."""
 
 
 class InverseSearch:
@@ -66,13 +68,12 @@ class InverseSearch:
     def __init__(self, preset: str, device: torch.device) -> None:
         self._estimator, self._device = flow.Estimator(preset), device
 
-    def take(self, luma: Tensor) -> flow.Codes:
-        codes: flow.Codes = luma[0].to(torch.uint8).cpu().numpy()
-        return codes
+    def take(self, luma: Tensor) -> flow.Picture:
+        return self._estimator.take(luma[0].cpu().numpy())
 
-    def between(self, first: flow.Codes, last: flow.Codes) -> tuple[Tensor, Tensor]:
-        forth, back = self._estimator(first, last), self._estimator(last, first)
-        return _tensor(forth).to(self._device), _tensor(back).to(self._device)
+    def between(self, first: flow.Picture, last: flow.Picture) -> tuple[Tensor, Tensor]:
+        forth, back = self._estimator.between(first, last)
+        return as_flow(forth).to(self._device), as_flow(back).to(self._device)
 
 
 class LucasKanade:
@@ -102,6 +103,7 @@ class MotionService:
         self._estimator: Estimator = (
             InverseSearch(options.preset, device) if inverse else LucasKanade()
         )
+        self._device = device
         self._thread: ThreadPoolExecutor | None = None
         self._luma: dict[int, Any] = {}
         self._last: FrameInfo | None = None
@@ -110,10 +112,11 @@ class MotionService:
         """By (earlier, later)."""
         self._doubts: dict[Pair, Tensor] = {}
         self._paths: dict[Pair, Tensor] = {}
+        self._shared: dict[Pair, Any] = {}
 
     def add(self, frames: tuple[FrameInfo, ...], luma: Tensor) -> None:
         """Take the source luma, (T, 1, H, W) nominal, of frames about to enter the chain, in order."""
-        codes = (luma.float() * 219 + 16).round().clamp_(0, 255)
+        codes = to_codes(luma.float(), 8, full_range=False, chroma=False)
         for info, plane in zip(frames, codes, strict=True):
             self._luma[info.index] = self._estimator.take(plane)
             last, self._last = self._last, info
@@ -128,7 +131,7 @@ class MotionService:
             del self._luma[index]
         for pair in [p for p in self._steps if min(p) < before]:
             self._steps.pop(pair).cancel()
-        for known in (self._doubts, self._paths):
+        for known in (self._doubts, self._paths, self._shared):
             for pair in [p for p in known if min(p) < before]:
                 del known[pair]
 
@@ -139,20 +142,32 @@ class MotionService:
 
     def flow(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
+        _, _ = self._luma[target], self._luma[reference]
+        if target == reference:
+            return torch.zeros(1, 2, *size, device=self._device)
         return resize_flow(self._path(target, reference), size)
 
     def doubt(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
+        _, _ = self._luma[target], self._luma[reference]
+        if target == reference:
+            return torch.zeros(1, 1, *size, device=self._device)
         field = self._doubt(target, reference)
-        if field.shape[-2:] == size:
+        height, width = field.shape[-2:]
+        if (height, width) == size:
             return field
-        scale = (size[0] / field.shape[-2] + size[1] / field.shape[-1]) / 2
-        return F.interpolate(field, size, mode="bilinear", align_corners=False) * scale
+        return stretch(field, size) * ((size[0] / height + size[1] / width) / 2)
+
+    def once(self, target: int, reference: int, make: Callable[[], T]) -> T:
+        """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
+        _, _ = self._luma[target], self._luma[reference]
+        pair = (target, reference)
+        if pair not in self._shared:
+            self._shared[pair] = make()
+        found: T = self._shared[pair]
+        return found
 
     def _path(self, target: int, reference: int) -> Tensor:
-        first, _ = self._luma[target], self._luma[reference]
-        if target == reference:
-            return self._nothing(first, 2)
         before = self._before(target, reference)
         if before is None:
             return self._step(target, reference)
@@ -163,9 +178,6 @@ class MotionService:
         return self._paths[target, reference]
 
     def _doubt(self, target: int, reference: int) -> Tensor:
-        first, _ = self._luma[target], self._luma[reference]
-        if target == reference:
-            return self._nothing(first, 1)
         pair, before = (target, reference), self._before(target, reference)
         if pair not in self._doubts:
             if before is None:
@@ -176,12 +188,6 @@ class MotionService:
                 there = moved(self._doubt(before, reference), path)
                 self._doubts[pair] = self._doubt(target, before) + there
         return self._doubts[pair]
-
-    def _nothing(self, like: Any, planes: int) -> Tensor:
-        """No motion, no doubt: (1, planes, H, W)."""
-        if isinstance(like, Tensor):
-            return like.new_zeros(1, planes, *like.shape[-2:])
-        return torch.zeros(1, planes, *like.shape)
 
     def _before(self, target: int, reference: int) -> int | None:
         """The frame before `reference` on the way from `target`; None: it is a single step. Repeats leave gaps."""
@@ -219,8 +225,8 @@ def moved(planes: Tensor, path: Tensor) -> Tensor:
     """(1, C, H, W) -> the same, planes(p + path(p)), bilinear; edges repeat."""
     if planes.device.type != "cpu":
         return warp_reference(planes, path, "bilinear")
-    found = flow.moved(_field(planes), _field(path))
-    return _tensor(found.reshape(*found.shape[:2], -1))
+    found = flow.moved(as_field(planes), as_field(path))
+    return as_flow(found.reshape(*found.shape[:2], -1))
 
 
 def doubt(forth: Tensor, back: Tensor) -> Tensor:
@@ -228,7 +234,7 @@ def doubt(forth: Tensor, back: Tensor) -> Tensor:
     the way leads out of the picture. What the other picture hides has no way back (Sundaram et al. 2010)."""
     if forth.device.type != "cpu":
         return doubt_reference(forth, back)
-    return torch.from_numpy(flow.doubt(_field(forth), _field(back)))[None, None]
+    return torch.from_numpy(flow.doubt(as_field(forth), as_field(back)))[None, None]
 
 
 def doubt_reference(forth: Tensor, back: Tensor) -> Tensor:
@@ -241,23 +247,18 @@ def doubt_reference(forth: Tensor, back: Tensor) -> Tensor:
     return missed.square().sum(1, keepdim=True).sqrt() + out
 
 
-def _field(planes: Tensor) -> flow.Field:
-    """(1, C, H, W) -> (H, W, C), the same memory."""
-    field: flow.Field = planes[0].permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(field)
+def coarse(size: tuple[int, int]) -> tuple[int, int]:
+    """The grid on which pictures of this size are compared: half as high and as wide."""
+    return max(1, size[0] // 2), max(1, size[1] // 2)
 
 
-def _tensor(field: flow.Field) -> Tensor:
-    """(H, W, C) -> (1, C, H, W), the same memory."""
-    return torch.from_numpy(field).permute(2, 0, 1)[None]
-
-
-def compare(target: Tensor, warped: Tensor, h: Tensor | float) -> Difference:
-    """(N, 1, H, W) planes of one unit; `h`, in that unit: the difference at which a sample counts 1/e, may be a plane."""
+def compare(target: Tensor, warped: Tensor) -> Difference:
+    """Of two (N, 1, H, W) planes, nominal."""
     difference = (warped - target).float()
-    scale = 1 / torch.as_tensor(h, device=difference.device) ** 2
-    error = gaussian_blur(difference.square(), NEAR).mul_(scale)
-    return Difference(error, gaussian_blur(difference, WIDE).square_().mul_(scale))
+    size = coarse((difference.shape[-2], difference.shape[-1]))
+    lean = gaussian_blur(pool(difference, size), _half(WIDE)).square_()
+    error = gaussian_blur(pool(difference.square_(), size), _half(NEAR))
+    return Difference(error, lean)
 
 
 def trust(doubt: Tensor) -> Tensor:
@@ -265,11 +266,22 @@ def trust(doubt: Tensor) -> Tensor:
     return _exp(-((doubt / LOST) ** 2))
 
 
-def confidence(found: Difference, doubt: Tensor | float = 0.0, share: float = 1.0) -> Tensor:
-    """0 to 1, (N, 1, H, W): exp of minus the difference, its lean and the `doubt`, in samples, that the motion is true;
-    a `share` of the tolerance is granted (its square)."""
-    doubt = torch.as_tensor(doubt, device=found.error.device)
-    return _exp(-(found.error + LEAN * found.lean) / share - (doubt / LOST) ** 2)
+def confidence(
+    found: Difference, h: Tensor | float, doubt: Tensor | None = None, share: float = 1.0
+) -> Tensor:
+    """0 to 1, on the grid of `found`: exp of minus the difference and its lean, in units of `h`, the difference at which a
+    sample counts 1/e, and of minus the `doubt`, in samples of that grid, that the motion is true. `h` and `doubt` are numbers
+    or planes on that grid; a `share` of the tolerance is granted (its square)."""
+    power = torch.add(found.error, found.lean, alpha=LEAN)
+    power *= -1 / (share * torch.as_tensor(h, device=power.device) ** 2)
+    if doubt is not None:
+        power.addcmul_(doubt, doubt, value=-((2 / LOST) ** 2))
+    return _exp(power)
+
+
+def _half(sigma: float) -> float:
+    """Of the blur on a grid half as fine that, with the pooling that leads there, spreads as far as `sigma` here."""
+    return math.sqrt(sigma**2 - 1 / 4) / 2
 
 
 def _exp(power: Tensor) -> Tensor:

@@ -8,14 +8,15 @@ truth made from clips that no score here uses.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from restore.grid import guess_step
-from restore.motion import compare, confidence
-from restore.planes import quant_plane
+from restore.motion import Difference, coarse, compare, confidence
+from restore.planes import quant_plane, stretch
 from restore.video import FrameBatch, Motion, QuantMap
 from restore.warping import refine, warp_refined
 
@@ -28,8 +29,8 @@ _PREFERENCE = 1.0
 """A frame with half the step counts 2 ** PREFERENCE times as much ..."""
 _PREFERENCE_RANGE = (0.3, 2.2)
 """... within these ratios of steps."""
-_QUIET, _SPARSE = 0.1, 4
-"""The quietest places are this share of every fourth sample of every fourth row."""
+_QUIET, _SPARSE = 0.1, 2
+"""The quietest places are this share of every second error of every second row of errors."""
 _GRAINY = 0.17
 """Difference there, squared, in units of the tolerance, at which half of the tolerance, squared, is left."""
 _LEAST_STEP = 1.0
@@ -45,8 +46,14 @@ class Neighbour(NamedTuple):
     """Its luma, moved onto the other: (1, 1, H, W)."""
     weight: Tensor
     """How much it is to count, where the other counts 1: 0 to 2.2, (1, 1, H, W)."""
-    flow: Tensor
-    """(1, 2, H, W), from the other to it."""
+
+
+class Seen(NamedTuple):
+    """What one frame shows of another, whoever asks."""
+
+    moved: Tensor
+    """Its luma, moved onto the other: (1, 1, H, W)."""
+    found: Difference
 
 
 class Surroundings:
@@ -67,35 +74,37 @@ class Surroundings:
     ) -> list[Neighbour]:
         """Of frame number `target` of `clip`, whose frames show `luma` (T, 1, H, W), nominal: as decoded or as left by a
         stage. Nearest first on each side; none across a cut or beyond what the clip holds."""
-        own = luma[target : target + 1].float()
-        size = (own.shape[-2], own.shape[-1])
+        size = (luma.shape[-2], luma.shape[-1])
+        here, grid = clip.frames[target].index, coarse(size)
         indices = [frame.index for frame in clip.frames]
         for key in [key for key in self._fine if key < indices[max(0, target - self._radius)]]:
             del self._fine[key]
         places = positions(indices, target, self._radius)
         quant = _quantiser(clip, target, places)
-        tolerated = self._strength * tolerance(quant, size, clip.original()[1].height)
-        tolerated = tolerated.to(own.device)
-        flows = [motion.flow(indices[target], indices[k], size) for k in places]
-        moved = [
-            warp_refined(self._refined(luma, indices, k), flow)
-            for k, flow in zip(places, flows, strict=True)
-        ]
-        found = [compare(own, plane, tolerated) for plane in moved]
-        share = quiet_share(
-            [f.error for k, f in zip(places, found, strict=True) if abs(k - target) == 1]
-        )
+        tolerated = self._strength * tolerance(quant, grid, clip.original()[1].height)
+        tolerated = tolerated.to(luma.device)
+        # Stages that look at frames as they were decoded see the same.
+        decoded = luma is clip.original()[0][0]
+        seen = []
+        for k in places:
+            look = partial(self._look, indices, target, k, motion, luma)
+            seen.append(motion.once(here, indices[k], look) if decoded else look())
+        beside = [s.found.error for k, s in zip(places, seen, strict=True) if abs(k - target) == 1]
+        share = quiet_share(beside, tolerated)
         result = []
-        for n, k in enumerate(places):
-            weight = confidence(found[n], motion.doubt(indices[target], indices[k], size), share)
+        for k, (moved, found) in zip(places, seen, strict=True):
+            doubt = motion.doubt(here, indices[k], grid)
+            weight = confidence(found, tolerated, doubt, share)
             weight *= preference(quant, clip.quant[k] if clip.quant else None)
-            result.append(Neighbour(k - target, moved[n], weight, flows[n]))
+            result.append(Neighbour(k - target, moved, stretch(weight, size)))
         return result
 
-    def _refined(self, luma: Tensor, indices: list[int], k: int) -> Tensor:
+    def _look(self, indices: list[int], target: int, k: int, motion: Motion, luma: Tensor) -> Seen:
         if indices[k] not in self._fine:
             self._fine[indices[k]] = refine(luma[k : k + 1].float())
-        return self._fine[indices[k]]
+        flow = motion.flow(indices[target], indices[k], (luma.shape[-2], luma.shape[-1]))
+        moved = warp_refined(self._fine[indices[k]], flow)
+        return Seen(moved, compare(luma[target : target + 1].float(), moved))
 
 
 def positions(indices: list[int], target: int, radius: int) -> list[int]:
@@ -111,15 +120,17 @@ def positions(indices: list[int], target: int, radius: int) -> list[int]:
     ]
 
 
-def quiet_share(errors: list[Tensor]) -> float:
+def quiet_share(errors: list[Tensor], tolerated: Tensor) -> float:
     """The share of the tolerance, squared, that is granted to a film whose quietest places differ as much as the
-    `errors`, squares in units of the tolerance, of the frames beside it say. Differences that are everywhere are no
-    codec's: the film is grainier than its quantiser, and its grain is not to be averaged away."""
+    `errors`, nominal, squared, of the frames beside it say; `tolerated`, nominal, is a number or on their grid. Differences
+    that are everywhere are no codec's: the film is grainier than its quantiser, and its grain is not to be averaged away."""
     if not errors:
         return 1.0
+    sparse = (..., slice(None, None, _SPARSE), slice(None, None, _SPARSE))
+    unit = (tolerated[sparse] if tolerated.ndim else tolerated) ** 2
     quiet = []
     for error in errors:
-        some = error[..., ::_SPARSE, ::_SPARSE].flatten()
+        some = (error[sparse] / unit).flatten()
         quiet.append(float(some.kthvalue(max(1, round(_QUIET * len(some)))).values))
     return 1 / (1 + (min(quiet) / _GRAINY) ** 2)
 

@@ -45,8 +45,8 @@ def to_codes(
     `dither` ((H, W), in codes, zero mean) is added before rounding.
     uint8 for 8 bits, uint16 above (int32 where the device lacks uint16 arithmetic is never exposed)."""
     offset, scale = code_scale(depth, full_range, chroma)
-    if dither is not None and depth <= 16 and _opencv_takes(plane):
-        return _to_codes(plane, depth, scale, dither + offset)
+    if depth <= 16 and plane.ndim == 4 and _opencv_takes(plane):
+        return _to_codes(plane, depth, scale, offset, dither)
     codes = plane.float() * scale + offset
     if dither is not None:
         codes += dither
@@ -54,14 +54,18 @@ def to_codes(
     return codes.to(torch.uint8 if depth == 8 else torch.uint16)
 
 
-def _to_codes(plane: Tensor, depth: int, scale: float, added: Tensor) -> Tensor:
+def _to_codes(
+    plane: Tensor, depth: int, scale: float, offset: float, dither: Tensor | None
+) -> Tensor:
     """`to_codes` in one pass over each plane in place of five: OpenCV rounds and clips as it writes. Another order of
     sums: a value that lies within float32's rounding of the middle between two codes may become the other."""
     codes = torch.empty(plane.shape, dtype=torch.uint8 if depth == 8 else torch.uint16)
-    kind, bias = cv2.CV_8U if depth == 8 else cv2.CV_16U, added.numpy()
+    kind = cv2.CV_8U if depth == 8 else cv2.CV_16U
+    added = None if dither is None else dither.numpy()
     flat = plane.contiguous().flatten(0, 1).numpy()
     for picture, out in zip(flat, codes.flatten(0, 1).numpy(), strict=True):
-        cv2.addWeighted(picture, scale, bias, 1.0, 0.0, dst=out, dtype=kind)
+        other, share = (picture, 0.0) if added is None else (added, 1.0)
+        cv2.addWeighted(picture, scale, other, share, offset, dst=out, dtype=kind)
         if depth not in (8, 16):
             np.minimum(out, (1 << depth) - 1, out=out)
     return codes

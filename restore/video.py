@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from restore.color import ColorInfo, HdrMetadata
 
+T = TypeVar("T")
 Planes = tuple[Tensor, ...]
 """Y or (Y, Cb, Cr), each (T, 1, h, w) at its own resolution."""
 
@@ -139,6 +140,11 @@ class Motion(Protocol):
     def doubt(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """(1, 1, H, W): samples of a `size` grid by which the way to `reference` and back misses its start, or leads
         out of the picture: large where `reference` does not show what `target` does."""
+        ...
+
+    def once(self, target: int, reference: int, make: Callable[[], T]) -> T:
+        """What `make` returns, asked once for this pair of frames and remembered for as long as their motion: several
+        stages want the frames beside one moved onto it, as they were decoded."""
         ...
 
 

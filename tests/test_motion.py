@@ -10,8 +10,10 @@ from torch import Tensor
 
 from restore.flow import Estimator
 from restore.motion import (
+    NEAR,
     MotionOptions,
     MotionService,
+    coarse,
     compare,
     confidence,
     doubt,
@@ -19,10 +21,9 @@ from restore.motion import (
     follow,
     moved,
 )
-from restore.planes import gaussian_blur
+from restore.planes import gaussian_blur, stretch
 from restore.video import FrameInfo
 from restore.warping import (
-    MARGIN,
     refine,
     refine_reference,
     resize_flow,
@@ -104,6 +105,21 @@ def test_paths_of_earlier_targets_are_dropped() -> None:
         assert {start for start, _ in motion._paths} == {target}
 
 
+def test_what_stages_share_is_made_once_and_forgotten_with_its_frames() -> None:
+    motion = service(drifting(3, 1, 1))
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(0)
+        return len(made)
+
+    assert [motion.once(0, 1, make), motion.once(0, 1, make), motion.once(1, 0, make)] == [1, 1, 2]
+    motion.forget(1)
+    assert motion.once(1, 2, make) == 3
+    with pytest.raises(KeyError):
+        motion.once(0, 1, make)
+
+
 def test_order_of_questions_does_not_matter() -> None:
     frames = drifting(5, 1, 1)
     one, other = service(frames), service(frames)
@@ -157,8 +173,7 @@ def test_refining_agrees_with_its_reference(size: tuple[int, int]) -> None:
     plane = picture(1, 1, *size)
     fine = refine(plane)
     torch.testing.assert_close(fine, refine_reference(plane), atol=1e-6, rtol=0)
-    own = slice(2 * MARGIN, -2 * MARGIN, 2)
-    assert torch.equal(fine[..., own, own], plane)
+    assert torch.equal(fine[..., ::2, ::2], plane)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -198,33 +213,47 @@ def test_refined_warp_keeps_more_detail_than_bicubic() -> None:
 
 def test_confidence() -> None:
     plane = picture(1, 1, 20, 20)
-    assert bool((confidence(compare(plane, plane, 0.02)) == 1).all())
+    assert bool((confidence(compare(plane, plane), 0.02) == 1).all())
     wave = 0.02 * 2**0.5 * torch.sin(torch.arange(80.0) * 2).expand(1, 1, 20, 80)
-    off = confidence(compare(plane[..., :1], plane[..., :1] + wave, 0.02))[..., 8:-8]
-    assert float(off.mean()) == pytest.approx(1 / torch.e, abs=0.02)
-    h = torch.full_like(plane, 0.02)
-    h[..., 10:] = 0.2
-    split = confidence(compare(plane, plane + 0.02, h))
-    assert float(split[..., :10].max()) < 0.1 < 0.9 < float(split[..., 10:].min())
+    off = confidence(compare(plane[..., :1], plane[..., :1] + wave), 0.02)
+    assert off.shape == (1, 1, 10, 40)
+    assert float(off[..., 4:-4].mean()) == pytest.approx(1 / torch.e, abs=0.02)
+    h = torch.full((1, 1, 10, 10), 0.02)
+    h[..., 5:] = 0.2
+    split = confidence(compare(plane, plane + 0.02), h)
+    assert float(split[..., :5].max()) < 0.1 < 0.9 < float(split[..., 5:].min())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pictures_are_compared_on_half_their_grid(size: tuple[int, int]) -> None:
+    """Means around samples, as they are on the whole grid."""
+    plane, other = picture(1, 1, *size), picture(1, 2, *size)[:, 1:]
+    found = compare(plane, other)
+    assert found.error.shape[-2:] == coarse(size)
+    whole = gaussian_blur((other - plane).square(), NEAR)
+    torch.testing.assert_close(found.error.mean(), whole.mean(), atol=0.03, rtol=0.1)
+    if min(size) > 20:
+        again = stretch(found.error, size)
+        assert float((again - whole).abs().mean()) < 0.2 * float(whole.mean())
 
 
 def test_what_leans_to_one_side_counts_less_than_what_swings() -> None:
     plane = torch.full((1, 1, 24, 24), 0.5)
     swing = 0.02 * (1 - 2 * (torch.arange(24) % 2)).expand(1, 1, 24, 24)
     swings, leans = (
-        float(confidence(compare(plane, plane + d, 0.02))[0, 0, 12, 12])
-        for d in (swing, swing.abs())
+        float(confidence(compare(plane, plane + d), 0.02)[0, 0, 6, 6]) for d in (swing, swing.abs())
     )
     assert leans < 0.2 * swings
 
 
 def test_doubt_and_a_smaller_share_lower_confidence() -> None:
     plane = torch.full((1, 1, 24, 24), 0.5)
-    found = compare(plane, plane + 0.005, 0.02)
-    sure = float(confidence(found).mean())
-    assert float(confidence(found, 6.0).mean()) < 0.1 * sure
-    assert float(confidence(found, share=0.3).mean()) < 0.8 * sure
-    assert bool((confidence(compare(plane, plane, 0.02), share=0.01) == 1).all())
+    found = compare(plane, plane + 0.005)
+    sure = float(confidence(found, 0.02).mean())
+    # 3 samples of half the grid are 6.
+    assert float(confidence(found, 0.02, torch.full((1, 1, 12, 12), 3.0)).mean()) < 0.1 * sure
+    assert float(confidence(found, 0.02, share=0.3).mean()) < 0.8 * sure
+    assert bool((confidence(compare(plane, plane), 0.02, share=0.01) == 1).all())
 
 
 def test_going_and_coming_back_meet_where_nothing_is_hidden() -> None:
@@ -277,22 +306,18 @@ def test_fast_motion_is_found(title: str, limit: float) -> None:
 
 
 def test_what_stands_still_before_a_moving_scene_is_not_dragged_along() -> None:
-    """A caption before a pan of 5 samples a frame."""
-    scene = Scene("", pan=(4.0, 3.0), height=96, width=128)
+    """A caption before a pan of 8 samples a frame."""
+    scene = Scene("", pan=(8.0, 0.0), height=192, width=256)
     pictures = [scene.frame(t) for t in (3, 4)]
+    letters = np.random.default_rng(2).random((7, 35)) > 0.5
     for picture in pictures:
-        picture[70:84, 30:100] = (
-            np.where(np.random.default_rng(2).random((7, 35)) > 0.5, 235, 16)
-            .repeat(2, 0)
-            .repeat(2, 1)
-        )
+        picture[150:164, 60:130] = np.where(letters, 235, 16).repeat(2, 0).repeat(2, 1)
     target, reference = (np.rint(p).astype(np.uint8) for p in pictures)
     flow = Estimator("fast")(target, reference)
-    caption = np.hypot(*flow[73:81, 36:94].transpose(2, 0, 1))
-    assert (caption == 0).mean() > 0.7
-    assert caption.mean() < 0.3
+    caption = np.hypot(*flow[153:161, 66:124].transpose(2, 0, 1))
+    assert (caption == 0).mean() > 0.9
     truth, visible = scene.flow(3, 4)
-    visible[60:94, 20:110] = False
+    visible[140:174, 50:140] = False
     assert np.hypot(*(flow - truth).transpose(2, 0, 1))[visible].mean() < 0.7
 
 

@@ -13,7 +13,7 @@ from restore.neighbours import Surroundings
 from restore.planes import pool
 from restore.stage import Stage, Window
 from restore.video import FrameBatch, Motion, Planes
-from restore.warping import refine, resize_flow, warp_refined
+from restore.warping import refine, warp_refined
 
 
 class Align(Stage):
@@ -73,7 +73,8 @@ class Align(Stage):
             for i in range(1, count):
                 shape = (own[i].shape[-2], own[i].shape[-1])
                 fine = self._refined(clip, target + other.place, i)
-                plane = warp_refined(fine, resize_flow(other.flow, shape))
+                there = clip.frames[target + other.place].index
+                plane = warp_refined(fine, motion.flow(clip.frames[target].index, there, shape))
                 weight = pool(weight, shape) if i == 1 else weight
                 total[i].addcmul_(weight, plane)
                 weights[i] += weight
