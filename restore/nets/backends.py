@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +48,8 @@ WORTH = 1.15
 and a choice that swings changes bytes."""
 
 TRIAL_SECONDS = 1.0
+TOGETHER = (1, 2, 4, 8, 16)
+"""Frames that a network may be given at a time on a GPU."""
 TRIAL_WORK = {"cpu": 2e9, "cuda": 4e11}
 """Multiplications per frame of a trial: 10 to 40 ms of two cores, a few of a GPU."""
 
@@ -75,11 +77,14 @@ class Choice:
     """In a few words."""
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     """Per frame of the trial, where there was one."""
+    together: int | None = None
+    """Frames that the network is given at a time; None: as they come."""
 
     def __str__(self) -> str:
         """'openvino-fp32, fastest when measured: openvino-fp32 12.1 ms, torch-fp32 40.3 ms'."""
         times = ", ".join(f"{name} {taken:.1f} ms" for name, taken in self.milliseconds.items())
-        return f"{self.name}, {self.why}{': ' if times else ''}{times}"
+        many = "" if self.together is None else f"; {self.together} frames at a time"
+        return f"{self.name}, {self.why}{': ' if times else ''}{times}{many}"
 
 
 def _torch(precision: Precision, compiled: bool = False) -> BackEnd:
@@ -188,14 +193,16 @@ class BackEnds:
         *,
         asked: str = AUTO,
         kept: Mapping[str, str] | None = None,
+        kept_together: Mapping[str, int] | None = None,
         memo: Path | None = None,
         note: Note = lambda _: None,
     ) -> None:
         """`threads`: of the CPU, for networks. `asked`: the name of one, or 'auto'. `kept`: names by subject, of the run
-        that is resumed. `memo`: where measurements are kept; None: measure nothing. `note` hears of what did not
+        that is resumed, and how many frames each was given at a time. `memo`: where measurements are kept; None: measure nothing. `note` hears of what did not
         fit or came out wrong while networks ran (see nets.ladder)."""
         self.device, self.threads = device, threads
         self._asked, self._kept, self._memo, self._note = asked, dict(kept or {}), memo, note
+        self._kept_together = dict(kept_together or {})
         self.choices: dict[str, Choice] = {}
         """By subject: the network and the size of its input, such as 'film_x2_fast 352x288'."""
 
@@ -218,8 +225,25 @@ class BackEnds:
             self._note(f"{subject}: {choice.name} does not start ({why}); {usual} runs it instead")
             choice = Choice(usual, f"{choice.name} does not start")
             engine = able[usual].build(*args)
-        self.choices[subject] = choice
-        return Ladder(network, engine, self.device, self.threads, self._note)
+        together = self._together(subject, choice.name, engine, network, height, width)
+        self.choices[subject] = replace(choice, together=together)
+        return Ladder(network, engine, self.device, self.threads, self._note, together)
+
+    def _together(
+        self, subject: str, name: str, engine: Engine, network: Network, height: int, width: int
+    ) -> int | None:
+        """On a GPU, where something is to be measured at all: kept, remembered or measured now. A CPU runs frame by frame."""
+        if subject in self._kept_together:
+            return self._kept_together[subject]
+        if self.device.type != "cuda" or self._memo is None or network.sequential or self._kept:
+            return None
+        key = f"{self._key(network, height, width, [])}, {name}, frames at a time"
+        known = recall(self._memo).get(key)
+        if isinstance(known, int) and known in TOGETHER:
+            return known
+        found = fastest_together(engine, network, self.device, (height, width))
+        remember(self._memo, key, found)
+        return found
 
     def _choose(
         self, subject: str, network: Network, height: int, width: int, able: Mapping[str, BackEnd]
@@ -292,6 +316,41 @@ def fastest(times: Mapping[str, float]) -> str:
     return best
 
 
+def fastest_together(
+    engine: Engine,
+    network: Network,
+    device: torch.device,
+    size: Size,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
+    """Of TOGETHER, the fewest frames at a time that take within a twentieth of the shortest time each. One count after the other,
+    until TRIAL_SECONDS are over or memory ends."""
+    began = clock()
+    picture = torch.zeros(1, network.planes, *size, device=device)
+    times: dict[int, float] = {}
+    with torch.inference_mode():
+        for count in TOGETHER:
+            given = picture.expand(count, -1, -1, -1)
+            try:
+                taken = min(_seconds(engine, given, clock) for _ in range(3))
+            except RuntimeError:
+                break  # no room for so many
+            times[count] = taken / count
+            if clock() - began > TRIAL_SECONDS:
+                break
+    best = min(times.values(), default=0.0)
+    return next((count for count, taken in times.items() if taken <= 1.05 * best), 1)
+
+
+def _seconds(engine: Engine, given: Tensor, clock: Callable[[], float]) -> float:
+    """One call, waited for."""
+    started = clock()
+    engine(given)
+    if given.device.type == "cuda":
+        torch.cuda.synchronize(given.device)
+    return clock() - started
+
+
 def trial(
     able: list[BackEnd],
     network: Network,
@@ -338,13 +397,7 @@ def _timed(
             return None
         if back_end.precision in ("int16", "int8") and loss(network, engine) > WORST_LOSS:
             return None
-        best = float("inf")
-        for _ in range(3):
-            started = clock()
-            engine(picture)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            best = min(best, clock() - started)
+        best = min(_seconds(engine, picture, clock) for _ in range(3))
     except RuntimeError:
         return None  # a driver without this type, or no room: the others are tried
     return 1000 * best / len(picture)

@@ -26,13 +26,19 @@ class Ladder:
     """An engine that steps down instead of failing. DeviceError when not even small tiles fit on the CPU."""
 
     def __init__(
-        self, network: Network, first: Engine, device: torch.device, threads: int, note: Note
+        self,
+        network: Network,
+        first: Engine,
+        device: torch.device,
+        threads: int,
+        note: Note,
+        most: int | None = None,
     ) -> None:
+        """`most`: frames to give it at a time, to begin with; None: as they come."""
         self._network, self._device, self._threads, self._note = network, device, threads, note
         self._engine, self._here = first, device
         self._exact: Engine | None = None
-        self._most: int | None = None
-        """Frames at a time; None: as they come."""
+        self._most = most
         self._tile: int | None = None
         self._zero_is_right = False
 

@@ -21,6 +21,7 @@ from restore.io.encode import SegmentEncoder
 from restore.io.source import Span
 from restore.nets.backends import BackEnds, Choice
 from restore.nets.memo import default_memo
+from restore.run.batches import batch_frames
 from restore.run.feed import Feed, first_alone, trim
 from restore.run.finish import finish
 from restore.run.job import Listener, Prepared, Progress, Summary
@@ -36,9 +37,6 @@ from restore.worker import Worker
 _QUEUED_BATCHES = 2
 """That wait for the networks, and as many for the encoder: enough to even out short waits. The faster side fills its queue
 however long it is."""
-
-_CPU_FRAMES, _GPU_FRAMES = 4, 16
-"""Of a batch, at most."""
 
 
 def run(prepared: Prepared, listener: Listener) -> Summary:
@@ -133,6 +131,7 @@ class _Run:
         self.stages: dict[str, float] = {}
         self.phases: dict[str, float] = {}
         self.threads = prepared.threads
+        self.batch = 1
         self.frames = self.frames_made = 0
         self.kept = 0
         self.backends: dict[str, Choice] = {}
@@ -146,7 +145,7 @@ class _Run:
         if self.prepared.job.strict:
             with self._phase("strict"):
                 self._refuse_damage()
-        self.threads = self._terms()
+        self.threads, self.batch = self._terms()
         with self._phase("render"):
             files = self._once() if self.spec.frame_by_frame() else self._twice()
         return self._finish(files)
@@ -180,11 +179,12 @@ class _Run:
             self.index.log = log  # for the record
             raise
 
-    def _terms(self) -> int:
-        """Fix what would change bytes; an interrupted run's terms are kept. Returns the thread count."""
+    def _terms(self) -> tuple[int, int]:
+        """Fix what would change bytes; an interrupted run's terms are kept. Returns the thread count, and frames of a batch."""
         device, threads = self.prepared.device, self.prepared.threads
         kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        terms = self.journal.terms({"device": kind, "threads": threads})
+        frames = batch_frames(device, threads, self.spec.formats(self.source.video.format))
+        terms = self.journal.terms({"device": kind, "threads": threads, "frames": frames})
         if terms["device"] != kind:
             raise DeviceError(
                 f"{self.prepared.job.output}: {self.journal.finished} segments were made on "
@@ -193,16 +193,14 @@ class _Run:
             )
         if terms["threads"] != threads:
             self.listener.note(f"resuming with {terms['threads']} threads, as the run began")
-        return int(terms["threads"])
+        return int(terms["threads"]), int(terms.get("frames", frames))
 
     def _decode(self, index: Index | None = None, plain: bool = False) -> Iterator[FrameBatch]:
         """All frames asked for, damage repaired; `index` hears what was wrong. `plain`: without what only stages
         look at."""
-        # Networks on a CPU run a frame per thread: a larger batch is no faster, and every stage holds one or two.
-        size = min(self.threads, _CPU_FRAMES) if self.prepared.device.type == "cpu" else _GPU_FRAMES
         quantisers = self.spec.reads_quantisers() and not plain
         log, repairs = (DecodeLog(), []) if index is None else (index.log, index.repairs)
-        batches = decode(self.source, batch=size, quantisers=quantisers, log=log)
+        batches = decode(self.source, batch=self.batch, quantisers=quantisers, log=log)
         batches = first_alone(batches)
         if self.spec.input.conceal == "auto":
             batches = conceal(batches, log.refused, repairs)
@@ -240,12 +238,13 @@ class _Run:
     def _worker(self) -> Worker:
         """Loaded, with the back ends that the run began with."""
         job, device = self.prepared.job, self.prepared.device
-        kept = self.journal.kept_terms.get("back ends")
+        kept = self.journal.kept_terms
         backends = BackEnds(
             device,
             self.threads,
             asked=job.backend,
-            kept=kept,
+            kept=kept.get("back ends"),
+            kept_together=kept.get("frames together"),
             memo=default_memo(),
             note=self._trouble,
         )
@@ -253,6 +252,9 @@ class _Run:
         worker = Worker(self.spec, source, output, backends, self._meter)
         self.backends = backends.choices
         self.journal.fix("back ends", {s: c.name for s, c in self.backends.items()})
+        together = {s: c.together for s, c in self.backends.items() if c.together is not None}
+        if together:
+            self.journal.fix("frames together", together)
         for subject, choice in self.backends.items():
             self.listener.choice(f"{subject}: {choice}")
         return worker

@@ -12,7 +12,16 @@ from torch import Tensor
 
 from restore.errors import DeviceError
 from restore.nets import backends
-from restore.nets.backends import BackEnd, BackEnds, candidates, fastest, trial, trial_picture
+from restore.nets.backends import (
+    TOGETHER,
+    BackEnd,
+    BackEnds,
+    candidates,
+    fastest,
+    fastest_together,
+    trial,
+    trial_picture,
+)
 from restore.nets.engine import Engine, Network, Precision, TorchEngine
 from restore.nets.memo import recall, remember
 from restore.nets.plain import PlainSR
@@ -217,3 +226,67 @@ def test_what_openvino_can_do_is_asked_once(
     remember(memo, key, {"damaged": True})
     monkeypatch.setattr(backends, "capabilities", lambda: frozenset({"FP32", "BF16"}))
     assert "openvino-bf16" in [b.name for b in candidates(network, CPU, memo)]
+
+
+@pytest.mark.parametrize(
+    ("each", "most", "wanted"),
+    [
+        # Seconds a frame at 1, 2, 4, 8, 16 at a time.
+        ([0.010, 0.006, 0.004, 0.0039, 0.0039], 16, 4),  # more gain nothing
+        ([0.010, 0.009, 0.008, 0.007, 0.006], 16, 16),
+        ([0.010, 0.009, 0.008, 0.007, 0.006], 4, 4),  # no room for more
+        ([0.004, 0.010, 0.010, 0.010, 0.010], 16, 1),
+        ([0.600, 0.300, 0.200, 0.100, 0.001], 16, 1),  # time is over
+        ([0.010, 0.009, 0.008, 0.007, 0.006], 0, 1),
+    ],
+)
+def test_as_many_frames_at_a_time_as_is_worth_it(
+    network: Network, each: list[float], most: int, wanted: int
+) -> None:
+    clock = Clock()
+
+    def engine(given: Tensor) -> Tensor:
+        if len(given) > most:
+            raise RuntimeError("CUDA out of memory")
+        clock.now += len(given) * each[TOGETHER.index(len(given))]
+        return given
+
+    assert fastest_together(engine, network, CPU, (16, 24), clock) == wanted
+
+
+def test_frames_at_a_time_are_measured_once_and_kept_on_resume(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda, memo = torch.device("cuda", 0), tmp_path / "m.json"
+    seen: list[int] = []
+
+    def build(*_: object) -> Engine:
+        def run(given: Tensor) -> Tensor:
+            seen.append(len(given))
+            return given.new_ones(len(given), 1, 2, 2)
+
+        return run
+
+    with_list(monkeypatch, BackEnd("only", "fp16", build))
+    monkeypatch.setattr(backends, "trial", lambda *a: {"only": 1.0})
+    monkeypatch.setattr(backends, "fastest_together", lambda *a: 4)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card")
+    monkeypatch.setattr(Tensor, "to", lambda self, *a, **k: self)
+    made = BackEnds(cuda, 1, memo=memo)
+    made.engine(network, 16, 24)(torch.ones(6, 1, 2, 2))
+    assert seen == [4, 2]
+    assert "; 4 frames at a time" in str(made.choices["tiny 24x16"])
+    monkeypatch.setattr(backends, "fastest_together", lambda *a: pytest.fail("measured again"))
+    again = BackEnds(cuda, 1, memo=memo)
+    again.engine(network, 16, 24)
+    assert again.choices["tiny 24x16"].together == 4
+    resumed = BackEnds(
+        cuda, 1, kept={"tiny 24x16": "only"}, kept_together={"tiny 24x16": 2}, memo=memo
+    )
+    resumed.engine(network, 16, 24)
+    assert resumed.choices["tiny 24x16"].together == 2
+    # A run from before this was measured goes on as it began.
+    older = BackEnds(cuda, 1, kept={"tiny 24x16": "only"}, memo=memo)
+    older.engine(network, 16, 24)
+    assert older.choices["tiny 24x16"].together is None
+    assert BackEnds(CPU, 1, memo=memo)._together("x", "only", build(), network, 16, 24) is None

@@ -1,0 +1,42 @@
+"""How many frames a run has in work at a time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from restore.run.batches import CPU_FRAMES, GPU_FRAMES, batch_frames
+from restore.video import Chroma, VideoFormat
+
+CUDA = torch.device("cuda", 0)
+
+
+def chain(width: int, height: int) -> list[VideoFormat]:
+    """A source and one stage that enlarges it."""
+    source = VideoFormat(width, height, Chroma.C420, 8, Fraction(1, 1000))
+    return [source, source.scaled(2)]
+
+
+def test_a_cpu_gets_a_frame_per_thread_up_to_a_few() -> None:
+    found = [batch_frames(torch.device("cpu"), n, chain(3840, 2160)) for n in (1, 2, 64)]
+    assert found == [1, 2, CPU_FRAMES]
+
+
+@pytest.mark.parametrize(
+    ("size", "free_mib", "wanted"),
+    [
+        # 352x288: 0.58 MiB of planes, and four times that enlarged: 2.9 MiB, four sets of it, half of what is free.
+        ((352, 288), 1000, GPU_FRAMES),
+        ((352, 288), 240, 10),
+        ((1920, 1080), 4000, 8),
+        ((1920, 1080), 40000, GPU_FRAMES),
+        ((3840, 2160), 100, 1),
+    ],
+)
+def test_a_gpu_gets_what_its_free_memory_holds(
+    size: tuple[int, int], free_mib: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free_mib << 20, 80 << 30))
+    assert batch_frames(CUDA, 8, chain(*size)) == wanted
