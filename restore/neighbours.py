@@ -8,6 +8,7 @@ truth made from clips that no score here uses.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -138,17 +139,18 @@ def quiet_share(errors: list[Tensor], tolerated: Tensor) -> float:
 def tolerance(quant: QuantMap, size: tuple[int, int], source_height: int) -> Tensor:
     """Difference of luma, nominal, at which a neighbour counts 1/e: (1, 1, H, W), or one number where the whole frame
     has one quantiser."""
-    step = quant.steps.flatten()[0]
-    if bool((quant.steps != step).any()):
-        step = quant_plane(quant, size, source_height)
-    return _TOLERANCE / _CODES * step.clamp_min(_LEAST_STEP) ** _GROWTH
+    tolerated = _TOLERANCE / _CODES * quant.steps.clamp_min(_LEAST_STEP) ** _GROWTH
+    if bool((quant.steps == quant.steps[0, 0]).all()):
+        return tolerated[0, 0]
+    return quant_plane(replace(quant, steps=tolerated), size, source_height)
 
 
 def preference(target: QuantMap, other: QuantMap | None) -> float:
     """How much more a frame counts than the target for being coded finer; 1 where its quantiser is unknown."""
     if other is None:
         return 1.0
-    ratio = float(target.steps.mean().clamp_min(_LEAST_STEP) / other.steps.mean().clamp_min(1.0))
+    steps = [max(float(quant.steps.mean()), _LEAST_STEP) for quant in (target, other)]
+    ratio = steps[0] / steps[1]
     low, high = _PREFERENCE_RANGE
     return math.exp(_PREFERENCE * math.log(min(max(ratio, low), high)))
 

@@ -240,11 +240,11 @@ def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
     if not _opencv_takes(plane):
         return gaussian_blur_reference(plane, sigma)
     size = 2 * _reach(sigma) + 1
+    blurred, edge = torch.empty(plane.shape), cv2.BORDER_REPLICATE
     flat = plane.contiguous().flatten(0, 1).numpy()
-    blurred = [
-        cv2.GaussianBlur(p, (size, size), sigma, borderType=cv2.BORDER_REPLICATE) for p in flat
-    ]
-    return torch.from_numpy(np.stack(blurred)).view(plane.shape)
+    for picture, out in zip(flat, blurred.flatten(0, 1).numpy(), strict=True):
+        cv2.GaussianBlur(picture, (size, size), sigma, dst=out, borderType=edge)
+    return blurred
 
 
 def gaussian_blur_reference(plane: Tensor, sigma: float) -> Tensor:
@@ -275,7 +275,7 @@ def quant_plane(quant: QuantMap, size: tuple[int, int], source_height: int) -> T
         at = torch.arange(first, first + size[axis], device=quant.steps.device)
         places.append(at.div_(cell, rounding_mode="floor").clamp_max(quant.steps.shape[axis] - 1))
     rows, columns = places
-    return quant.steps.float()[rows[:, None], columns][None, None]
+    return quant.steps.float()[rows][:, columns][None, None]
 
 
 def mean_steps(planes: Tensor, axis: int) -> Tensor:

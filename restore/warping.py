@@ -168,6 +168,11 @@ def warp_refined_reference(fine: Tensor, flow: Tensor) -> Tensor:
 
 
 def _warp_cv2(fine: Field, flow: Field) -> Any:
-    places: Any = cv2.add(flow, grid(*flow.shape[:2]))
-    cv2.add(places, places, dst=places)
+    places: Any = cv2.scaleAdd(flow, 2.0, _fine_grid(*flow.shape[:2]))
     return remap(fine, places, cv2.INTER_CUBIC)
+
+
+@lru_cache(maxsize=8)
+def _fine_grid(height: int, width: int) -> Field:
+    """(H, W, 2): where the samples of a plane lie in its refined one. Not to be written to."""
+    return 2 * grid(height, width)

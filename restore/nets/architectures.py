@@ -163,7 +163,11 @@ def enlarge(
     out = run(fed)
     if codes:
         out = out * (255 / step) if kind.residual else (out * 255 - offset) / step
-    return base + out.to(base.dtype) if kind.residual else out.to(picture.dtype)
+    if not kind.residual:
+        return out.to(picture.dtype)
+    if base is picture or kind.feed == "enlarged":
+        return base + out.to(base.dtype)
+    return base.add_(out.to(base.dtype))  # resampled for this sum alone, it may hold it
 
 
 ARCHITECTURES: dict[ArchitectureName, Architecture] = {

@@ -10,6 +10,7 @@ at zero it is then the network that never had them, shape and all: only the firs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -53,28 +54,33 @@ class Conditions:
         """(T - 2 * reach, planes, h, w) float32 for the luma of the inner frames of `clip`, on its device."""
         wanted = range(self.reach, len(clip) - self.reach)
         size = (clip.planes[0].shape[-2], clip.planes[0].shape[-1])
-        found = torch.zeros(len(wanted), self._count, *size, device=clip.planes[0].device)
+        found = torch.empty(len(wanted), self._count, *size, device=clip.planes[0].device)
         for planes, t in zip(found, wanted, strict=True):
             for name, place in self._places.items():
                 self._fill(name, planes[place], clip, t)
         return found
 
     def _fill(self, name: ConditionName, planes: Tensor, clip: FrameBatch, t: int) -> None:
-        """The planes of one condition for frame `t`, which are 0."""
+        """Write the planes of one condition for frame `t`."""
         (decoded, *_), source = clip.original()
         luma = clip.planes[0]
         if name == "picture_type":
             planes.fill_(PICTURE_TYPES.get(clip.frames[t].picture_type, 0.0))
         elif name == "quantiser":
             quant = clip.quant[t] if clip.quant else None
-            if quant is not None:
+            if quant is None:
+                planes.zero_()
+            else:
                 size = (luma.shape[-2], luma.shape[-1])
-                planes.copy_(steps_to_plane(quant_plane(quant, size, source.height))[0])
+                shown = replace(quant, steps=steps_to_plane(quant.steps.float()))
+                planes.copy_(quant_plane(shown, size, source.height)[0])
         elif name == "change":
             if decoded.shape == luma.shape:
                 planes.copy_(to_change(decoded[t] - luma[t]))
+            else:
+                planes.zero_()
         else:
-            planes.copy_(self._neighbours(clip, t))
+            self._neighbours(clip, t, planes)
 
 
 def steps_to_plane(steps: Tensor) -> Tensor:

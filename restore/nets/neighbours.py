@@ -35,20 +35,26 @@ class Neighbours:
         """Forget: what comes is another scene or film."""
         self._around.reset()
 
-    def __call__(self, clip: FrameBatch, target: int) -> Tensor:
+    def __call__(self, clip: FrameBatch, target: int, out: Tensor | None = None) -> Tensor:
         """(2 * len(NEIGHBOUR_PLACES), h, w) float32 of frame number `target` of the clip, which has REACH frames on each
-        side: the differences of all, in UNIT, then the weights of all. 0 where there is no such frame in the scene, no motion,
+        side, written into `out`: the differences of all, in UNIT, then the weights of all. 0 where there is no such frame in the scene, no motion,
         or the picture has another size than it was decoded with. What is moved, and weighed, is luma as decoded."""
         here = clip.planes[0][target : target + 1].float()
         decoded = clip.original()[0][0]
         count = len(NEIGHBOUR_PLACES)
-        found = here.new_zeros(2 * count, *here.shape[-2:])
+        found = here.new_empty(2 * count, *here.shape[-2:]) if out is None else out
+        missing = set(range(count))
         if clip.motion is None or decoded.shape != clip.planes[0].shape:
-            return found
+            return found.zero_()
         for other in self._around(clip, target, clip.motion, decoded):
             place = NEIGHBOUR_PLACES.index(other.place)
-            found[place] = (other.weight * (other.moved - here) / UNIT)[0, 0]
+            torch.sub(other.moved[0, 0], here[0, 0], out=found[place])
+            found[place].mul_(other.weight[0, 0]).div_(UNIT)
             found[count + place] = other.weight[0, 0]
+            missing.remove(place)
+        for place in missing:
+            found[place].zero_()
+            found[count + place].zero_()
         return found
 
 

@@ -86,7 +86,10 @@ def _drift(
 
 def neutral(plane: Tensor, source: Tensor) -> Tensor:
     """Frames whose source chroma is 0 all over become 0, exactly: no colour, not even by rounding."""
-    return plane * (source.abs().amax((1, 2, 3), keepdim=True) > 0)
+    coloured = source.ne(0).flatten(1).any(1)
+    if bool(coloured.all()):
+        return plane
+    return plane * coloured.view(-1, 1, 1, 1)
 
 
 STAGE = PreserveColor
