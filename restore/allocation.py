@@ -1,13 +1,20 @@
-"""Memory that was given back is kept for the next frame, where the C library can be told so."""
+"""What the process holds of the machine's memory: freed planes are kept for the next frame, pages of libraries that only
+loading needed are not."""
 
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+
+# <sys/mman.h> of Linux
+_MADV_DONTNEED = 4
 
 _LARGEST = 32 << 20
 """Bytes: the largest that glibc takes for M_MMAP_THRESHOLD on 64-bit systems."""
@@ -18,8 +25,38 @@ _KEPT = 256 << 20
 def keep_freed_memory() -> None:
     """Every frame takes the same few dozen planes and gives them back. glibc returns blocks of this size to the system
     at once and gets them again page by page, each page cleared: half of the time of a conversion to codes, measured alone.
-    Where there is no glibc, nothing is done."""
+    Where there is no glibc, nothing is done.
+
+    It is not free: a third of the heap may be holes. To take planes above 4 MiB from the system each time, as a lower
+    threshold does, saves 65 MiB of 690 at 720x576 and costs a tenth of the processor time."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def give_back_libraries() -> None:
+    """Let go of the pages of libraries that were read to load them: symbols, relocations, what ran once. They are the system's
+    cache of the files, shared by all processes, and half of what this one seems to hold; those that are needed come back
+    without being read again, 16 at a time. Pages that the process wrote to are not touched. Takes 45 ms. No other thread
+    may load a library meanwhile: what is mapped is looked at first and let go afterwards. Where there is no Linux, nothing is
+    done."""
+    with suppress(OSError, AttributeError):
+        madvise = ctypes.CDLL(None).madvise
+        madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        for start, stop in _untouched(Path("/proc/self/smaps").read_text()):
+            madvise(start, stop - start, _MADV_DONTNEED)
+
+
+_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-.p [0-9a-f]+ \S+ \d+ +/.*\.so\b.*$")
+
+
+def _untouched(smaps: str) -> Iterator[tuple[int, int]]:
+    """(start, stop) of every mapping of a library that cannot be written to and never was: what relocation wrote is
+    closed to writing afterwards, and told by its anonymous pages."""
+    found: re.Match[str] | None = None
+    for line in smaps.splitlines():
+        if line[0] in "0123456789abcdef":
+            found = _MAPPING.match(line)
+        elif found and line.startswith("Anonymous:") and line.split()[1] == "0":
+            yield int(found[1], 16), int(found[2], 16)

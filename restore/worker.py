@@ -88,14 +88,14 @@ class Worker:
         return restore_once(batches, self._chain)
 
     def _chain(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
-        """While networks are at work on a batch, the one before it gets what comes after them: such stages use one
-        core, and between two batches a network none."""
+        """While networks are at work on a batch, the one before it gets what comes after them, frame by frame: such stages use
+        one core, and between two batches a network none."""
         motion = MotionService(self._spec.motion, self._device)
         apart = self._apart if self._device.type == "cpu" else 0
         first = self._first_stages(batches, motion, apart or len(self._steps))
         flow = Ahead(first, 1, "networks") if apart else first
         try:
-            for batch in self._stages(flow, apart, len(self._steps)) if apart else flow:
+            for batch in self._stages(_singly(flow), apart, len(self._steps)) if apart else flow:
                 yield self._leave(batch)
                 del batch
         finally:
@@ -165,6 +165,14 @@ class Worker:
             for i, plane in enumerate(conform(batch.planes, batch.format, self._output))
         )
         return FrameBatch(planes, batch.frames, self._output)
+
+
+def _singly(batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+    """The same frames, a batch of each: what is made of them takes the room of one."""
+    for batch in batches:
+        for number in range(len(batch)):
+            yield batch[number : number + 1]
+        del batch
 
 
 def _is_exact(source: VideoFormat, output: VideoFormat) -> bool:

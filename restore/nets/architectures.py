@@ -149,10 +149,13 @@ def enlarge(
     """
     kind = ARCHITECTURES[name]
     height, width = picture.shape[-2:]
-    base = picture
-    if scale > 1 and (kind.residual or kind.feed == "enlarged"):
-        base = planes.resample(picture, (scale * height, scale * width), kernel=kind.kernel)
-    fed = base if kind.feed == "enlarged" else picture
+
+    def resampled() -> Tensor:
+        size = (scale * height, scale * width)
+        return picture if scale == 1 else planes.resample(picture, size, kernel=kind.kernel)
+
+    base = resampled() if kind.feed == "enlarged" else None
+    fed = picture if base is None else base
     # R, G, B have no foot-room: nothing to convert.
     codes = kind.units == "codes" and picture.shape[1] == 1
     offset, step = planes.code_scale(8, full_range=False, chroma=False)
@@ -163,11 +166,13 @@ def enlarge(
     out = run(fed)
     if codes:
         out = out * (255 / step) if kind.residual else (out * 255 - offset) / step
+    out = out.to(picture.dtype)
     if not kind.residual:
-        return out.to(picture.dtype)
-    if base is picture or kind.feed == "enlarged":
-        return base + out.to(base.dtype)
-    return base.add_(out.to(base.dtype))  # resampled for this sum alone, it may hold it
+        return out
+    if base is not None or scale == 1:
+        return (picture if base is None else base) + out
+    # No sooner than it is needed, since planes of the result are what a run's memory goes into; for this sum alone, so it may hold it.
+    return resampled().add_(out)
 
 
 ARCHITECTURES: dict[ArchitectureName, Architecture] = {

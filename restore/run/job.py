@@ -16,7 +16,7 @@ from restore.io.encode import check_output, encoded_format
 from restore.io.framemd5 import sidecar_of
 from restore.io.join import open_source
 from restore.io.output import CONTAINERS, fitted_to
-from restore.io.source import Source
+from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
 from restore.io.verify import VerifyReport
 from restore.mending import Repair
@@ -70,6 +70,15 @@ class Prepared:
     threads: int
     side: Side | None = None
     """The comparison, where one is wanted."""
+
+    @property
+    def span(self) -> Span | None:
+        """The part of the file asked for, counted from its first frame."""
+        job, video = self.job, self.source.video
+        if job.start is None and job.end is None:
+            return None
+        first = video.start_pts * video.format.time_base
+        return Span(first + (job.start or 0), None if job.end is None else first + job.end)
 
 
 @dataclass(frozen=True)

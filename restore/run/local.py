@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from restore import __version__
+from restore.allocation import give_back_libraries
 from restore.conceal import conceal
 from restore.duplicates import mark_repeats
 from restore.errors import DeviceError, InputError, RestoreError
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
-from restore.io.source import Span
 from restore.nets.backends import BackEnds, Choice
 from restore.nets.memo import default_memo
 from restore.run.batches import batch_frames
@@ -35,8 +35,7 @@ from restore.video import FrameBatch
 from restore.worker import Worker
 
 _QUEUED_BATCHES = 2
-"""That wait for the networks, and as many for the encoder: enough to even out short waits. The faster side fills its queue
-however long it is."""
+"""That wait for the networks, and as many for the encoder: the faster side fills its queue however long it is."""
 
 
 def run(prepared: Prepared, listener: Listener) -> Summary:
@@ -113,20 +112,11 @@ def _subject(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _span(prepared: Prepared) -> Span | None:
-    """The part of the file asked for, counted from its first frame."""
-    job, video = prepared.job, prepared.source.video
-    if job.start is None and job.end is None:
-        return None
-    first = video.start_pts * video.format.time_base
-    return Span(first + (job.start or 0), None if job.end is None else first + job.end)
-
-
 class _Run:
     def __init__(self, prepared: Prepared, journal: Journal, listener: Listener) -> None:
         self.prepared, self.journal, self.listener = prepared, journal, listener
         self.source, self.spec = prepared.source, prepared.job.spec
-        self.span = _span(prepared)
+        self.span = prepared.span
         self.index = journal.load_index() or Index(self.source.video.format.time_base)
         self.stages: dict[str, float] = {}
         self.phases: dict[str, float] = {}
@@ -237,8 +227,7 @@ class _Run:
 
     def _worker(self) -> Worker:
         """Loaded, with the back ends that the run began with."""
-        job, device = self.prepared.job, self.prepared.device
-        kept = self.journal.kept_terms
+        job, device, kept = self.prepared.job, self.prepared.device, self.journal.kept_terms
         backends = BackEnds(
             device,
             self.threads,
@@ -250,6 +239,8 @@ class _Run:
         )
         source, output = self.source.video.format, self.prepared.output
         worker = Worker(self.spec, source, output, backends, self._meter)
+        if device.type == "cpu":  # those of a GPU load more while they work
+            give_back_libraries()
         self.backends = backends.choices
         self.journal.fix("back ends", {s: c.name for s, c in self.backends.items()})
         together = {s: c.together for s, c in self.backends.items() if c.together is not None}
