@@ -12,6 +12,7 @@ from pathlib import Path
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 # <sys/mman.h> of Linux
 _MADV_DONTNEED = 4
@@ -25,7 +26,10 @@ _KEPT = 256 << 20
 def keep_freed_memory() -> None:
     """Every frame takes the same few dozen planes and gives them back. glibc returns blocks of this size to the system
     at once and gets them again page by page, each page cleared: half of the time of a conversion to codes, measured alone.
-    Where there is no glibc, nothing is done.
+    And it gives each thread a heap of its own, which goes back whole as soon as it is empty, while planes wander from thread
+    to thread: with one heap for all, `bw_film_x2` gets next to no page from the system any more once it runs (100 to 500 a
+    frame before), and takes 2 to 5 % less memory. To be called before threads are started. Where there is no glibc, nothing
+    is done.
 
     It is not free: a third of the heap may be holes. To take planes above 4 MiB from the system each time, as a lower
     threshold does, saves 65 MiB of 690 at 720x576 and costs a tenth of the processor time."""
@@ -33,6 +37,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back_libraries() -> None:

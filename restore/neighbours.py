@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,8 +132,9 @@ def quiet_share(errors: list[Tensor], tolerated: Tensor) -> float:
     unit = (tolerated[sparse] if tolerated.ndim else tolerated) ** 2
     quiet = []
     for error in errors:
-        some = (error[sparse] / unit).flatten()
-        quiet.append(float(some.kthvalue(max(1, round(_QUIET * len(some)))).values))
+        some = (error[sparse] / unit).flatten().cpu().numpy()
+        place = max(1, round(_QUIET * len(some))) - 1
+        quiet.append(float(np.partition(some, place)[place]))
     return 1 / (1 + (min(quiet) / _GRAINY) ** 2)
 
 

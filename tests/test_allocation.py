@@ -1,5 +1,7 @@
-"""Pages that only loading needed are given back, and no others."""
+"""Pages that only loading needed are given back, and no others; memory of planes is had again without the system."""
 
+import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,3 +51,43 @@ def resident_file_pages() -> int:
     """KiB of files that the process has mapped and in memory."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("RssFile:")[2].split()[0])
+
+
+AGAIN = """
+import resource, threading
+import numpy as np
+from restore.allocation import keep_freed_memory
+
+keep_freed_memory()
+
+
+def work():
+    for _ in range(3):
+        planes = [np.ones(1 << 20, np.uint8) for _ in range(150)]
+        del planes
+
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def in_thread():
+    before = faults()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return faults() - before
+
+
+first = in_thread()
+print(first, max(in_thread() for _ in range(3)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+def test_planes_of_a_thread_are_taken_from_what_is_there() -> None:
+    """150 MiB, over and over: pages are touched for the first time once."""
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=True)
+    first, again = map(int, done.stdout.split())
+    assert first > 20000
+    assert again < 500
