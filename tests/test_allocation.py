@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from restore.allocation import _untouched, give_back_libraries
+from restore.allocation import (
+    _untouched,
+    give_back_freed,
+    give_back_libraries,
+    keep_freed_memory,
+)
 
 SMAPS = """\
 7f0000000000-7f0000100000 r--p 00000000 fd:00 12                 /lib/libcode.so.6
@@ -38,19 +43,31 @@ def test_only_mappings_of_libraries_that_were_never_written_to() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_libraries_work_on_with_fewer_pages() -> None:
-    before = resident_file_pages()
+    before = resident("RssFile")
     give_back_libraries()
-    after = resident_file_pages()
-    assert after < before / 2
+    assert resident("RssFile") < before / 2
     given = torch.arange(6.0).view(1, 1, 2, 3)
     wanted = np.arange(6.0).reshape(2, 3) @ np.arange(6.0).reshape(2, 3).T
     assert np.array_equal((given[0, 0] @ given[0, 0].T).numpy(), wanted)
 
 
-def resident_file_pages() -> int:
-    """KiB of files that the process has mapped and in memory."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
+def test_freed_planes_are_kept_until_no_more_are_made() -> None:
+    keep_freed_memory()
+    give_back_freed()  # of other tests
+    before = resident("RssAnon")
+    planes = [np.ones(1 << 18) for _ in range(64)]
+    size = sum(plane.nbytes for plane in planes) // 1024
+    del planes
+    assert resident("RssAnon") - before > size / 2
+    give_back_freed()
+    assert resident("RssAnon") - before < size / 4
+
+
+def resident(what: str) -> int:
+    """KiB that the process has in memory: "RssFile", mapped files; "RssAnon", its own."""
     status = Path("/proc/self/status").read_text()
-    return int(status.partition("RssFile:")[2].split()[0])
+    return int(status.partition(f"{what}:")[2].split()[0])
 
 
 AGAIN = """

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from restore.allocation import give_back_freed
 from restore.errors import InputError, OutputError
 from restore.index import Index
 from restore.io.framemd5 import sidecar_of, write_framemd5
@@ -51,6 +52,7 @@ def finish(
             + "; is the file complete? 'restore check' shows what it claims to hold"
         )
     listener.note("joining segments and streams")
+    give_back_freed()
     joined = journal.folder / f"joined{job.output.suffix}"
     base, plan = index.time_base, prepared.streams
     archive = spec.output.use == "archive"
