@@ -344,9 +344,9 @@ def test_considered_once_its_plan_is_kept(
 ) -> None:
     tried: list[list[str]] = []
 
-    def trial(able: list[BackEnd], *_: object) -> dict[str, float]:
+    def trial(able: list[BackEnd], *_: object) -> backends.Trial:
         tried.append([b.name for b in able])
-        return {b.name: 10.0 / (n + 1) for n, b in enumerate(able)}
+        return backends.Trial({b.name: 10.0 / (n + 1) for n, b in enumerate(able)}, True)
 
     monkeypatch.setattr(backends, "trial", trial)
     assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
@@ -378,7 +378,7 @@ def test_a_wrong_picture_is_not_taken(
     chosen(BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"), network)
     state.spoil = spoil
     able = backends.candidates(network, CPU, memo)
-    assert ("tensorrt-fp16" in backends.trial(able, network, CPU, 1, SIZE)) == fit
+    assert ("tensorrt-fp16" in backends.trial(able, network, CPU, 1, SIZE).milliseconds) == fit
 
 
 def test_a_build_that_fails_in_a_trial_leaves_the_others(
@@ -386,7 +386,7 @@ def test_a_build_that_fails_in_a_trial_leaves_the_others(
 ) -> None:
     state.refuses_to_build = True
     able = backends.candidates(network, CPU, memo)
-    assert list(backends.trial(able, network, CPU, 1, SIZE)) == ["torch-fp32"]
+    assert list(backends.trial(able, network, CPU, 1, SIZE).milliseconds) == ["torch-fp32"]
 
 
 def test_asked_for_and_not_built_is_one_line(network: Network, state: Any, memo: Path) -> None:
