@@ -78,7 +78,9 @@ class Estimator:
     def __call__(self, target: Codes, reference: Codes) -> Field:
         """(H, W, 2): where each sample of `target` lies in `reference`, relative to its own place; pictures of any one
         size."""
-        flow, _ = self.between(self.take(target), self.take(reference))
+        one, other = self.take(target), self.take(reference)
+        at_rest = _error(target, reference, _AROUND)
+        flow = self._one_way(one, other, _shifts(one, other), at_rest)
         return enlarged(flow, (target.shape[0], target.shape[1]))
 
     def take(self, picture: Codes) -> Picture:
@@ -96,20 +98,25 @@ class Estimator:
 
     def between(self, first: Picture, last: Picture) -> tuple[Field, Field]:
         """(h, w, 2) each, in samples of the small pictures: from the first to the last, and back."""
-        if np.array_equal(first.whole, last.whole):
-            nothing = np.zeros((*first.small.shape, 2), np.float32)
-            return nothing, nothing
-        ways = _shifts(first, last)
+        ways, at_rest = _shifts(first, last), _error(first.whole, last.whole, _AROUND)
         # What leads from one to the other leads back.
         ways_back = [(-x, -y) for x, y in ways]
-        found = (
-            self._found(first.small, last.small, ways),
-            self._found(last.small, first.small, ways_back),
-        )
-        at_rest = _error(first.whole, last.whole, _AROUND)
-        for flow, target, reference in zip(found, (first, last), (last, first), strict=True):
-            flow[_stands_still(flow, target.whole, reference.whole, at_rest)] = 0
-        return found
+        forth = self._one_way(first, last, ways, at_rest)
+        return forth, self._one_way(last, first, ways_back, at_rest)
+
+    def _one_way(
+        self,
+        target: Picture,
+        reference: Picture,
+        ways: list[tuple[float, float]],
+        at_rest: Field,
+    ) -> Field:
+        """`ways`: shifts to try. `at_rest`: the error of the whole pictures without motion."""
+        if not at_rest.any():
+            return np.zeros((*target.small.shape, 2), np.float32)
+        flow = self._found(target.small, reference.small, ways)
+        flow[_stands_still(flow, target.whole, reference.whole, at_rest)] = 0
+        return flow
 
     def _found(self, target: Codes, reference: Codes, ways: list[tuple[float, float]]) -> Field:
         flow = self._searched(target, reference)

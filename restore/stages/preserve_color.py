@@ -28,7 +28,9 @@ class PreserveColor(Stage):
         return (
             lock(luma, source[0], self.radius, self.strength, scale),
             *(
-                neutral(lock(p, s, self.radius, self.strength, scale, shift), s)
+                torch.zeros_like(p)  # what the rest comes to
+                if is_flat(s) and not bool(s[0, 0, 0, 0])
+                else neutral(lock(p, s, self.radius, self.strength, scale, shift), s)
                 for p, s in zip(chroma, source[1:], strict=False)
             ),
         )
