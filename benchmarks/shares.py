@@ -1,6 +1,6 @@
 """Processor time a frame, by part of the work, in one process and one after another: what a busy machine can measure too.
 
-python benchmarks/shares.py [--size 352x288] [--frames 16] [--preset veryfast] [--backend openvino-int8]
+python benchmarks/shares.py [--size 352x288] [--frames 48] [--preset veryfast] [--backend openvino-int8]
 
 Parts of `restore run` that overlap are taken apart: decode twice where the chain looks at several frames (once for the
 index), stages, the network inside them, conversions to and from codes, encode. Network, encode and decode are counted over all
@@ -14,9 +14,11 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from measure import ROOT
@@ -25,6 +27,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(ROOT))
 
+import restore.motion
 import restore.worker
 from restore.index import Index, build_index
 from restore.io.decode import decode
@@ -52,6 +55,21 @@ class InTurn(Iterator[FrameBatch]):
         return next(self._items)
 
     def close(self) -> None:
+        """Nothing runs."""
+
+
+class AtOnce:
+    """In place of motion's thread."""
+
+    def __init__(self, *_: object) -> None:
+        """Takes what ThreadPoolExecutor takes."""
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*arguments))
+        return done
+
+    def shutdown(self, **_: object) -> None:
         """Nothing runs."""
 
 
@@ -137,6 +155,7 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
         indexed = 0.0  # such a chain runs without (restore.run.onepass)
     output = encoded_format(spec.output, spec.formats(fmt)[-1], bool(spec.stages))
     restore.worker.Ahead = InTurn  # type: ignore[assignment]
+    restore.motion.ThreadPoolExecutor = AtOnce  # type: ignore[assignment]
     worker = Worker(spec, fmt, output, backends, clock)
     decoded = clock.each("decode", decode(source, batch=4, quantisers=spec.reads_quantisers()))
     feed = Feed(decoded, index, spec.halo())
@@ -180,7 +199,7 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", default="352x288")
-    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--preset", default="veryfast")
     parser.add_argument("--backend", default="openvino-int8")
     parser.add_argument("--pipelines", default="bw_film_x2_fast,bw_film_x2")

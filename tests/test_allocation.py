@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from restore.allocation import (
+    _never_written,
     _untouched,
     give_back_freed,
     give_back_libraries,
@@ -39,6 +40,18 @@ Anonymous:             0 kB
 def test_only_mappings_of_libraries_that_were_never_written_to() -> None:
     found = list(_untouched(SMAPS))
     assert found == [(0x7F0000000000, 0x7F0000100000), (0x7F0000100000, 0x7F0000200000)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_that_may_be_written_to_counts_as_never_written() -> None:
+    fixed = _never_written()
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [(tuple(int(end, 16) for end in m[0].split("-")), m[1], m[-1]) for m in maps]
+    code = [span for span, rights, name in spans if "libtorch_cpu" in name and "x" in rights]
+    assert code
+    assert all(any(a <= first and last <= b for a, b in fixed) for first, last in code)
+    written = [span for span, rights, _ in spans if "w" in rights]
+    assert not any(first < b and a < last for first, last in written for a, b in fixed)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

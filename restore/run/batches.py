@@ -8,7 +8,7 @@ import torch
 
 from restore.video import VideoFormat
 
-CPU_FRAMES, GPU_FRAMES = 4, 16
+MOST = 16
 """Of a batch, at most."""
 
 _SHARE = 0.5
@@ -22,7 +22,7 @@ def batch_frames(device: torch.device, threads: int, formats: Sequence[VideoForm
     """Of a batch. `formats`: of the source and after each stage. On a CPU networks run a frame per thread: more at a time are no faster,
     and every stage holds one or two batches. On a GPU as many as its free memory is sure to hold."""
     if device.type == "cpu":
-        return min(threads, CPU_FRAMES)
+        return min(threads, MOST)
     free, _ = torch.cuda.mem_get_info(device)
     each = _SETS * sum(4 * height * width for f in formats for height, width in f.plane_shapes())
-    return max(1, min(GPU_FRAMES, int(_SHARE * free) // each))
+    return max(1, min(MOST, int(_SHARE * free) // each))

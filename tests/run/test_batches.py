@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from restore.run.batches import CPU_FRAMES, GPU_FRAMES, batch_frames
+from restore.run.batches import MOST, batch_frames
 from restore.video import Chroma, VideoFormat
 
 CUDA = torch.device("cuda", 0)
@@ -21,17 +21,17 @@ def chain(width: int, height: int) -> list[VideoFormat]:
 
 def test_a_cpu_gets_a_frame_per_thread_up_to_a_few() -> None:
     found = [batch_frames(torch.device("cpu"), n, chain(3840, 2160)) for n in (1, 2, 64)]
-    assert found == [1, 2, CPU_FRAMES]
+    assert found == [1, 2, MOST]
 
 
 @pytest.mark.parametrize(
     ("size", "free_mib", "wanted"),
     [
         # 352x288: 0.58 MiB of planes, and four times that enlarged: 2.9 MiB, four sets of it, half of what is free.
-        ((352, 288), 1000, GPU_FRAMES),
+        ((352, 288), 1000, MOST),
         ((352, 288), 240, 10),
         ((1920, 1080), 4000, 8),
-        ((1920, 1080), 40000, GPU_FRAMES),
+        ((1920, 1080), 40000, MOST),
         ((3840, 2160), 100, 1),
     ],
 )
