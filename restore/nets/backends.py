@@ -266,14 +266,25 @@ class BackEnds:
             return Choice(quick[0].name, "first of the list")
         key = self._key(network, height, width, quick)
         known = recall(self._memo).get(key)
+        before: dict[str, float] = {}
+        left = quick
         if isinstance(known, dict) and known.get("name") in able:
-            return Choice(known["name"], "fastest when measured", known.get("milliseconds", {}))
-        times, complete = trial(quick, network, self.device, self.threads, (height, width))
+            before, untried = known.get("milliseconds", {}), known.get("untried", [])
+            left = [b for b in quick if b.name in untried]
+            if not left:
+                return Choice(known["name"], "fastest when measured", before)
+        found = trial(left, network, self.device, self.threads, (height, width))
+        measured = {**before, **found.milliseconds}
+        times = {b.name: measured[b.name] for b in quick if b.name in measured}
+        # float32 by PyTorch is what the others are compared with: it needs no trial to be right.
+        times = times or {"torch-fp32": 0.0}
         name = fastest(times)
-        if not complete:  # the next run may find a quieter second
-            return Choice(name, "fastest of those that a second was enough for", times)
-        remember(self._memo, key, {"name": name, "subject": subject, "milliseconds": times})
-        return Choice(name, "fastest, measured now", times)
+        entry = {"name": name, "subject": subject, "milliseconds": times, "untried": found.untried}
+        remember(self._memo, key, entry)
+        why = "fastest, measured now"
+        if found.untried:
+            why = f"fastest so far ({', '.join(found.untried)} to be measured in a later run)"
+        return Choice(name, why, times)
 
     def _named(self, name: str, subject: str, why: str, able: Mapping[str, BackEnd]) -> Choice:
         if name in able:
@@ -327,8 +338,8 @@ class Trial(NamedTuple):
 
     milliseconds: dict[str, float]
     """Per frame, of those that give the picture of float32, in the order of the list."""
-    complete: bool
-    """Whether all had their turn."""
+    untried: list[str]
+    """Those for which there was no time."""
 
 
 def fastest_together(
@@ -381,19 +392,16 @@ def trial(
     together = threads if device.type == "cpu" else 4
     picture = picture.expand(1 if network.sequential else together, -1, -1, -1)
     times: dict[str, float] = {}
-    complete = True
+    untried = sorted(able, key=lambda b: not b.ready)
     with torch.inference_mode():
         wanted = TorchEngine(network, device, threads)(picture)
-        for back_end in sorted(able, key=lambda b: not b.ready):
-            if times and clock() - began > TRIAL_SECONDS:
-                complete = False
-                break
+        while untried and not (times and clock() - began > TRIAL_SECONDS):
+            back_end = untried.pop(0)
             found = _timed(back_end, network, device, threads, picture, wanted, clock)
             if found is not None:
                 times[back_end.name] = round(found, 3)
-    # float32 by PyTorch is what the others are compared with: it needs no trial to be right.
     ordered = {b.name: times[b.name] for b in able if b.name in times}
-    return Trial(ordered or {"torch-fp32": 0.0}, complete)
+    return Trial(ordered, [b.name for b in untried])
 
 
 def _timed(

@@ -346,7 +346,7 @@ def test_considered_once_its_plan_is_kept(
 
     def trial(able: list[BackEnd], *_: object) -> backends.Trial:
         tried.append([b.name for b in able])
-        return backends.Trial({b.name: 10.0 / (n + 1) for n, b in enumerate(able)}, True)
+        return backends.Trial({b.name: 10.0 / (n + 1) for n, b in enumerate(able)}, [])
 
     monkeypatch.setattr(backends, "trial", trial)
     assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
