@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from restore.nets.architectures import build, enlarge
-from restore.nets.backends import BackEnd, candidates, processor
+from restore.nets.candidates import BackEnd, candidates, processor
 from restore.nets.engine import DTYPES, Network, Precision, native_bf16
 from restore.nets.files import as_network, load_model, model_names
 from restore.nets.winograd import why_not

@@ -29,7 +29,7 @@ from performance import clip, ok
 sys.path.insert(0, str(ROOT))
 
 from restore.nets import ModelCard, PlainSR, load_model, save_model
-from restore.nets.backends import processor
+from restore.nets.candidates import processor
 from restore.nets.files import model_path
 
 

@@ -34,7 +34,8 @@ from restore.io.decode import decode
 from restore.io.encode import SegmentEncoder
 from restore.io.formats import encoded_format
 from restore.io.probe import InputOptions, probe
-from restore.nets.backends import BackEnds, processor
+from restore.nets.backends import BackEnds
+from restore.nets.candidates import processor
 from restore.nets.engine import Engine, Network
 from restore.pipeline import find_pipeline, read_pipeline
 from restore.run.feed import Feed

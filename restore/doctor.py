@@ -18,7 +18,8 @@ import torch
 
 from restore.errors import RestoreError
 from restore.io.ffmpeg import capabilities, ffmpeg_binary
-from restore.nets.backends import BackEnds, plans_dir
+from restore.nets.backends import BackEnds
+from restore.nets.candidates import plans_dir
 from restore.nets.files import as_network, load_model, model_names
 from restore.nets.memo import default_memo
 from restore.nets.tensorrt_plan import load
@@ -146,7 +147,7 @@ def _openvino() -> Finding:
     found = _library("openvino", "openvino", "pip install 'restore[openvino]'")
     if found.state == "ok":
         return found
-    text = "not installed; networks run in torch, at about half the speed on a CPU"
+    text = "not installed; what winograd cannot run runs in torch, at about half the speed"
     return Finding("openvino", "slow", text, found.advice)
 
 

@@ -144,6 +144,14 @@ static inline void tile_out(const int32_t *m, const float *steps, __m256 bias, _
     }
 }
 
+/* 16 results as bytes: rounded, and cut off where a byte ends, which is the ReLU too. */
+static inline void store(__m256 low, __m256 high, uint8_t *to) {
+    const __m256i words =
+        _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)), 0xD8);
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)to, bytes);
+}
+
 static int16_t *aligned(void *scratch) { return (int16_t *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63); }
 
 /* Layer of the body: bytes to bytes, ReLU by what a byte cannot hold. `steps` [block of 16][36][16] and `bias`
@@ -171,14 +179,8 @@ EXPORT void winograd_body(const uint8_t *in, uint8_t *out, int height, int width
                     const int columns = width - left < 4 ? width - left : 4;
                     uint8_t *corner = out + (top + 1) * out_stride + (int64_t)(left + 1) * outputs + 16 * block;
                     for (int y = 0; y < rows; y++)
-                        for (int x = 0; x < columns; x++) {
-                            const __m256i words = _mm256_permute4x64_epi64(
-                                _mm256_packs_epi32(_mm256_cvtps_epi32(low[y][x]), _mm256_cvtps_epi32(high[y][x])),
-                                0xD8);
-                            const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words),
-                                                                   _mm256_extracti128_si256(words, 1));
-                            _mm_storeu_si128((__m128i *)(corner + y * out_stride + x * outputs), bytes);
-                        }
+                        for (int x = 0; x < columns; x++)
+                            store(low[y][x], high[y][x], corner + y * out_stride + x * outputs);
                 }
             }
         }
@@ -280,13 +282,8 @@ EXPORT void winograd_head(const float *planes, const float *mean, int count, int
                             }
                         }
                     }
-                for (int i = 0; i < columns; i++) {
-                    const __m256i words = _mm256_permute4x64_epi64(
-                        _mm256_packs_epi32(_mm256_cvtps_epi32(sum[i][0]), _mm256_cvtps_epi32(sum[i][1])), 0xD8);
-                    const __m128i bytes =
-                        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-                    _mm_storeu_si128((__m128i *)(out + (y + 1) * stride + (int64_t)(x + i + 1) * outputs + k), bytes);
-                }
+                for (int i = 0; i < columns; i++)
+                    store(sum[i][0], sum[i][1], out + (y + 1) * stride + (int64_t)(x + i + 1) * outputs + k);
             }
         }
 }

@@ -13,20 +13,15 @@ from torch import Tensor
 
 from restore.errors import DeviceError
 from restore.nets import backends
+from restore.nets import candidates as listed
 from restore.nets.backends import (
-    TOGETHER,
-    BackEnd,
     BackEnds,
-    Trial,
-    candidates,
-    fastest,
-    fastest_together,
-    trial,
-    trial_picture,
 )
+from restore.nets.candidates import BackEnd, candidates
 from restore.nets.engine import Engine, Network, Precision, TorchEngine
 from restore.nets.memo import recall, remember
 from restore.nets.plain import PlainSR
+from restore.nets.trial import TOGETHER, Trial, fastest, fastest_together, trial, trial_picture
 
 CPU = torch.device("cpu")
 
@@ -269,11 +264,11 @@ def test_what_openvino_can_do_is_asked_once(
     pytest.importorskip("openvino", reason="the openvino extra is not installed")
     memo = tmp_path / "m.json"
     wanted = [b.name for b in candidates(network, CPU, memo)]
-    monkeypatch.setattr(backends, "capabilities", lambda: pytest.fail("asked again"))
+    monkeypatch.setattr(listed, "capabilities", lambda: pytest.fail("asked again"))
     assert [b.name for b in candidates(network, CPU, memo)] == wanted
     (key,) = recall(memo)
     remember(memo, key, {"damaged": True})
-    monkeypatch.setattr(backends, "capabilities", lambda: frozenset({"FP32", "BF16"}))
+    monkeypatch.setattr(listed, "capabilities", lambda: frozenset({"FP32", "BF16"}))
     assert "openvino-bf16" in [b.name for b in candidates(network, CPU, memo)]
 
 

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from restore.nets.backends import BackEnds, candidates
+from restore.nets.backends import BackEnds
+from restore.nets.candidates import candidates
 from restore.nets.edsr import EDSR
 from restore.nets.engine import GraphEngine, Network, Precision, TorchEngine, powers
 from restore.nets.openvino_engine import OpenVinoEngine
@@ -106,7 +107,7 @@ def test_an_engine_leaves_the_network_alone(network: Network) -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_whole_picture_has_no_room_for_bf16(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restore.nets.backends.native_bf16", lambda: True)
+    monkeypatch.setattr("restore.nets.candidates.native_bf16", lambda: True)
     for residual in (True, False):
         network = Network(EDSR(4, 1, 1), "edsr", "", residual)
         found = {b.precision for b in candidates(network, torch.device(device))}

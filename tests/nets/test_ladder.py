@@ -12,7 +12,8 @@ from torch import Tensor
 
 from restore.errors import DeviceError
 from restore.nets.architectures import ARCHITECTURES, ArchitectureName, build
-from restore.nets.backends import BackEnd, BackEnds
+from restore.nets.backends import BackEnds
+from restore.nets.candidates import BackEnd
 from restore.nets.engine import Engine, Network, TorchEngine
 from restore.nets.files import read_card, save_model
 from restore.nets.ladder import Ladder, in_tiles, out_of_memory, wrong_frames

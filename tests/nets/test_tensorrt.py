@@ -15,7 +15,10 @@ import torch
 
 from restore.errors import DeviceError
 from restore.nets import backends, tensorrt_engine, tensorrt_plan
-from restore.nets.backends import BackEnd, BackEnds, candidates, plans_dir
+from restore.nets import candidates as listed
+from restore.nets import trial as trials
+from restore.nets.backends import BackEnds
+from restore.nets.candidates import BackEnd, candidates, plans_dir
 from restore.nets.edsr import EDSR
 from restore.nets.engine import Network, Precision, TorchEngine
 from restore.nets.ladder import Ladder, out_of_memory
@@ -304,11 +307,11 @@ def test_on_cuda_alone_and_where_installed(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cuda = torch.device("cuda")
-    monkeypatch.setattr(backends, "find_spec", lambda _: None)
+    monkeypatch.setattr(listed, "find_spec", lambda _: None)
     without = [b.name for b in candidates(network, cuda)]
     assert not any(name.startswith("tensorrt") for name in without)
     # Never loaded to find that out: there is nothing to load here.
-    monkeypatch.setattr(backends, "find_spec", lambda name: name == "tensorrt" or None)
+    monkeypatch.setattr(listed, "find_spec", lambda name: name == "tensorrt" or None)
     found = [b.name for b in candidates(network, cuda)]
     assert [name for name in found if name not in without] == ["tensorrt-fp16", "tensorrt-bf16"]
     assert found[0] == without[0]
@@ -327,7 +330,7 @@ def memo(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     memo = tmp_path / "backends.json"
 
     def able(network: Network, device: torch.device, memo: Path | None = None) -> list[BackEnd]:
-        return [backends._torch("fp32"), backends._tensorrt("fp16", memo)]
+        return [listed._torch("fp32"), listed._tensorrt("fp16", memo)]
 
     monkeypatch.setattr(backends, "candidates", able)
     return memo
@@ -344,9 +347,9 @@ def test_considered_once_its_plan_is_kept(
 ) -> None:
     tried: list[list[str]] = []
 
-    def trial(able: list[BackEnd], *_: object) -> backends.Trial:
+    def trial(able: list[BackEnd], *_: object) -> trials.Trial:
         tried.append([b.name for b in able])
-        return backends.Trial({b.name: 10.0 / (n + 1) for n, b in enumerate(able)}, [])
+        return trials.Trial({b.name: 10.0 / (n + 1) for n, b in enumerate(able)}, [])
 
     monkeypatch.setattr(backends, "trial", trial)
     assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
@@ -366,7 +369,7 @@ def test_not_considered_where_only_the_plan_of_the_trial_is_missing(
     network: Network, state: Any, memo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen(BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"), network)
-    monkeypatch.setattr(backends, "TRIAL_WORK", {"cpu": 1.0})  # a trial of smaller frames
+    monkeypatch.setattr(trials, "TRIAL_WORK", {"cpu": 1.0})  # a trial of smaller frames
     assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
     assert state.builds == 1
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.nets import winograd
-from restore.nets.backends import candidates
 from restore.nets.calibration import drawn_pictures
+from restore.nets.candidates import candidates
 from restore.nets.edsr import EDSR
 from restore.nets.engine import Network
 from restore.nets.files import as_network, load_model
