@@ -44,9 +44,11 @@ const video = document.getElementById("stacked");
 if (video) {
   const [before, after] = ["film-before", "film-after"].map((id) => document.getElementById(id));
   const play = document.getElementById("play"), seek = document.getElementById("seek");
-  const time = document.getElementById("time"), step = Number(video.dataset.step);
+  const time = document.getElementById("time");
+  const starts = JSON.parse(video.dataset.starts); // of each frame, in seconds: old films have no fixed step
   const data = Uint8Array.from(atob(document.getElementById("film").textContent.trim()), (c) => c.charCodeAt(0));
   video.src = URL.createObjectURL(new Blob([data], { type: "video/mp4" }));
+  const frameAt = (seconds) => Math.max(0, starts.findLastIndex((start) => start <= seconds + 0.001));
   const draw = () => {
     const width = video.videoWidth, height = video.videoHeight / 2;
     if (!width) return;
@@ -55,31 +57,35 @@ if (video) {
       canvas.getContext("2d").drawImage(video, 0, top, width, height, 0, 0, width, height);
     }
     if (document.activeElement !== seek || !video.paused) seek.value = video.currentTime;
-    time.textContent = video.currentTime.toFixed(2) + " s";
+    time.textContent = starts[frameAt(video.currentTime)].toFixed(2) + " s";
   };
-  const next = () => {
+  // "seeked" may come a moment before the frame does: where the browser tells of each frame, its word is the last.
+  const follow = () => {
     draw();
-    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(next);
-    else if (!video.paused) requestAnimationFrame(next);
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow);
+    else if (!video.paused) requestAnimationFrame(follow);
   };
   const turn = () => (video.paused ? video.play() : video.pause());
   const move = (by) => {
     video.pause();
-    video.currentTime = Math.min(video.duration, Math.max(0, video.currentTime + by));
+    const wanted = Math.min(starts.length - 1, Math.max(0, frameAt(video.currentTime) + by));
+    const end = wanted + 1 < starts.length ? starts[wanted + 1] : video.duration;
+    video.currentTime = (starts[wanted] + end) / 2; // its middle: at its very start some browsers show the one before
   };
   video.addEventListener("loadedmetadata", () => {
     seek.max = video.duration;
     video.currentTime = 0; // draws the first frame: a video that is not shown gives none until it is sought
   });
   for (const kind of ["loadeddata", "seeked", "timeupdate"]) video.addEventListener(kind, draw);
+  if (video.requestVideoFrameCallback) follow();
   video.addEventListener("play", () => {
     play.textContent = "Pause";
-    next();
+    if (!video.requestVideoFrameCallback) follow();
   });
   video.addEventListener("pause", () => (play.textContent = "Play"));
   play.addEventListener("click", turn);
   seek.addEventListener("input", () => (video.currentTime = Number(seek.value)));
-  document.getElementById("back").addEventListener("click", () => move(-step));
-  document.getElementById("forth").addEventListener("click", () => move(step));
+  document.getElementById("back").addEventListener("click", () => move(-1));
+  document.getElementById("forth").addEventListener("click", () => move(1));
   document.getElementById("speed").addEventListener("change", (event) => (video.playbackRate = Number(event.target.value)));
 }

@@ -116,13 +116,14 @@ def _film(film: Film | None, pictures: Pictures) -> list[str]:
         for name in ("before", "after")
     ]
     style = f"aspect-ratio: {float(pictures.shape):.4f}"
+    starts = json.dumps([round(float(s), 6) for s in film.starts])
     speeds = "".join(
         f'<option value="{s}"{" selected" if s == 1 else ""}>x{s:g}</option>'
         for s in (0.1, 0.25, 0.5, 1, 2)
     )
     return [
         "<h2>Film</h2>",
-        f'<p class="soft">{film.frames} frames from {clock(film.start)}; both come out of one video, so they are in step at '
+        f'<p class="soft">{len(film.starts)} frames from {clock(film.start)}; both come out of one video, so they are in step at '
         "every frame.</p>",
         _view("film-view", "film-at", "Border between before and after, film", style, *canvases),
         '<div class="bar"><button type="button" id="play">Play</button>'
@@ -130,7 +131,7 @@ def _film(film: Film | None, pictures: Pictures) -> list[str]:
         '<button type="button" id="forth" aria-label="One frame forth">|&#9654;</button>'
         '<input id="seek" type="range" min="0" max="1" step="any" value="0" aria-label="Time">'
         f'<output id="time" for="seek">0.00 s</output><label>Speed <select id="speed">{speeds}</select></label></div>',
-        f'<video id="stacked" muted loop playsinline preload="auto" hidden data-step="{float(film.step):.6f}"></video>',
+        f'<video id="stacked" muted loop playsinline preload="auto" hidden data-starts="{starts}"></video>',
         f'<script type="text/plain" id="film">{b64encode(film.content).decode()}</script>',
         "<noscript><p>The film needs JavaScript; everything else does not.</p></noscript>",
     ]

@@ -46,9 +46,8 @@ class Film:
     """(columns, lines) of each, in samples."""
     start: Fraction
     """Seconds after A's first frame."""
-    frames: int
-    step: Fraction
-    """Seconds of a frame, the usual one."""
+    starts: tuple[Fraction, ...]
+    """Of each frame, in seconds after the film's first."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +116,9 @@ class _FilmMaker:
         target = self._folder / "film.mp4"
         span = Span(self._times[0])  # its first frame is 0
         join([self._file], pairs.sources[0], _ALONE, target, self._format, span)
-        steps = [b - a for a, b in zip(self._times, self._times[1:], strict=False)]
         size = (self._each.width, self._each.height)
-        step = sorted(steps)[len(steps) // 2] if steps else Fraction(1, 25)
-        return Film(target.read_bytes(), size, self._times[0], len(self._times), step)
+        starts = tuple(time - self._times[0] for time in self._times)
+        return Film(target.read_bytes(), size, self._times[0], starts)
 
     def _small(self, picture: Picture | None) -> Picture:
         picture = picture or blank(self._panel.width, self._panel.height)
