@@ -1,11 +1,12 @@
 """Processor time a frame, by part of the work, in one process and one after another: what a busy machine can measure too.
 
-python benchmarks/shares.py [--size 352x288] [--frames 48] [--preset veryfast] [--backend openvino-int8]
+python benchmarks/shares.py [--film FILE | --size 352x288] [--frames 48] [--preset veryfast] [--backend openvino-int8]
 
 Parts of `restore run` that overlap are taken apart: decode twice where the chain looks at several frames (once for the
 index), stages, the network inside them, conversions to and from codes, encode. Network, encode and decode are counted over all
 threads of the process, the rest in its own thread: those of OpenVINO wait awake for a while. The ceiling is a matrix product in float32,
-timed the same way. The first batch is left out: it holds compilation and the first touch of memory.
+timed the same way. Without --film it is a test pattern, whose motion takes twice as long to find as a film's. The first batch is left
+out: it holds compilation and the first touch of memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +146,7 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
     asked: list[float] = []
 
     def noted() -> Iterator[FrameBatch]:
-        for batch in decode(source, batch=4):
+        for batch in islice(decode(source, batch=4), options.frames // 4):
             asked.append(time.process_time())
             yield batch
 
@@ -158,8 +160,8 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
     restore.worker.Ahead = InTurn  # type: ignore[assignment]
     restore.motion.ThreadPoolExecutor = AtOnce  # type: ignore[assignment]
     worker = Worker(spec, fmt, output, backends, clock)
-    decoded = clock.each("decode", decode(source, batch=4, quantisers=spec.reads_quantisers()))
-    feed = Feed(decoded, index, spec.halo())
+    film = islice(decode(source, batch=4, quantisers=spec.reads_quantisers()), options.frames // 4)
+    feed = Feed(clock.each("decode", film), index, spec.halo())
     encoder = SegmentEncoder(folder / "part.nut", output, spec.output, 1)
     frames, work, whole = 0, 0.0, 0.0
     first: tuple[dict[str, float], dict[str, float]] | None = None
@@ -199,6 +201,7 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--film", type=Path)
     parser.add_argument("--size", default="352x288")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--preset", default="veryfast")
@@ -207,8 +210,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path = folder / "clip.mpg"
-        clip(path, options.size, options.frames)
+        path = options.film or folder / "clip.mpg"
+        if not options.film:
+            clip(path, options.size, options.frames)
         options.ceiling = ceiling()
         print(f"{processor()}, one thread; float32 ceiling {options.ceiling:.0f} GFLOP/s")
         print(

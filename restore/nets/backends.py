@@ -135,12 +135,13 @@ class BackEnds:
         measured = {**before, **found.milliseconds}
         times = {b.name: measured[b.name] for b in quick if b.name in measured}
         # float32 by PyTorch is what the others are compared with: it needs no trial to be right.
-        times = times or {"torch-fp32": 0.0}
-        name = fastest(times)
+        name = fastest(times) or "torch-fp32"
         entry = {"name": name, "subject": subject, "milliseconds": times, "untried": found.untried}
         remember(self._memo, key, entry)
         why = "fastest, measured now"
-        if found.untried:
+        if not times:
+            why = "none gives its picture when tried"
+        elif found.untried:
             why = f"fastest so far ({', '.join(found.untried)} to be measured in a later run)"
         return Choice(name, why, times)
 

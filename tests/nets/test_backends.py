@@ -67,6 +67,17 @@ def with_list(monkeypatch: pytest.MonkeyPatch, *able: BackEnd) -> None:
     monkeypatch.setattr(backends, "candidates", lambda *_: list(able))
 
 
+def test_where_nothing_gives_the_picture_float32_by_pytorch_runs(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = fake("wrong", spoil=lambda x: x + 1)
+    with_list(monkeypatch, wrong, fake("torch-fp32", spoil=lambda x: x * 2))
+    made = BackEnds(CPU, 1, memo=tmp_path / "memo.json")
+    made.engine(network, 16, 24)
+    (choice,) = made.choices.values()
+    assert str(choice) == "torch-fp32, none gives its picture when tried"
+
+
 def test_without_a_memo_nothing_is_measured(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
