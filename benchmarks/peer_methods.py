@@ -23,10 +23,10 @@ from torch import Tensor
 
 from restore import planes
 from restore.color import LUMA_WEIGHTS, Matrix
+from restore.evaluate.subjects import Input, find_subject, restored
+from restore.io.decode import decode
+from restore.io.probe import InputOptions, probe
 from restore.nets.architectures import enlarge
-from restore.nets.backends import BackEnds
-from restore.nets.files import load_model
-from restore.nets.luma import LumaNetwork
 from restore.nets.vdsr import load_vdsr
 from restore.video import FrameBatch
 
@@ -63,25 +63,30 @@ class Method:
     """The window's luma at twice the size, (T, 1, 2 * height, 2 * width), 8-bit limited-range codes."""
 
 
-def own(model: str) -> Method:
-    """A network of this program, by name or path; it sees whole frames."""
-    _, card = load_model(model)
-    network: list[LumaNetwork] = []
+def own(name: str) -> Method:
+    """A network or a pipeline of this program, by name or path; it sees whole frames, and as many beside those that are scored as
+    it looks at."""
+    subject = find_subject(name)
+    spec = subject.spec
+    past, future = spec.halo()
+    weights = [path for stage in spec.stages for path in stage.build().assets()]
+    what = [
+        spec.fingerprint(),
+        *(hashlib.sha256(path.read_bytes()).hexdigest() for path in weights),
+    ]
 
     def run(case: Case) -> Tensor:
-        if not network:
-            network.append(LumaNetwork(model, case.clip.format, BackEnds(CPU, 1)))
+        first, stop = max(0, case.frames.start - past), case.frames.stop + future
+        whole = FrameBatch.cat(list(decode(probe(case.file, InputOptions()), quantisers=True)))
+        near = whole[first:stop]
+        infos = tuple(replace(info, index=n) for n, info in enumerate(near.frames))
+        given = Input(near.format, lambda _: iter([replace(near, frames=infos)]))
+        done = restored(given, spec, CPU, 1)
+        own_frames = done[case.frames.start - first :][: len(case.frames)]
         top, left, height, width = case.window
-        nominal = [
-            planes.to_nominal(plane, 8, False, chroma=number > 0)
-            for number, plane in enumerate(case.clip.planes)
-        ]
-        with torch.inference_mode():
-            # As decoded: no stage has changed anything, which is what with_planes would say.
-            done = network[0](replace(case.clip, planes=tuple(nominal)))
-        return _codes(done[..., 2 * top : 2 * (top + height), 2 * left : 2 * (left + width)])
+        return own_frames[..., 2 * top : 2 * (top + height), 2 * left : 2 * (left + width)]
 
-    return Method(card.name, card.sha256, run)
+    return Method(subject.name, " ".join(what), run)
 
 
 def filtered(name: str, chain: str) -> Method:

@@ -45,6 +45,8 @@ from restore.video import FrameBatch
 from peer_methods import Case, Method, bsrn, filtered, has_ncnn, ncnn_network, own, vdsr  # isort: skip
 
 FRAMES, SCORED, WINDOW = 21, 3, 128
+PIPELINES = ("bw_film_x2",)
+"""Of ours, beside the networks by themselves."""
 MOVED = 0.2
 """Samples of the large picture; more than that is moved back."""
 
@@ -77,7 +79,7 @@ class Cell:
 def methods(options: argparse.Namespace) -> tuple[list[Method], list[str]]:
     """The rows, quick ones first, and a sentence for each that is missing."""
     models = [name for name in model_names() if card_of(name).scale == 2]
-    found = [own(name) for name in (options.models or models)]
+    found = [own(name) for name in (options.models or [*models, *PIPELINES])]
     found += [filtered(name, chain) for name, chain in FILTERS.items()]
     missing = []
     wheels = {
@@ -334,7 +336,7 @@ def main() -> None:
     parser.add_argument("--wheels", type=Path, default=Path("wheels"))
     parser.add_argument("--work", type=Path, default=Path("peers.work"))
     parser.add_argument(
-        "--models", nargs="*", help="ours, by name or path; default: all of scale 2"
+        "--models", nargs="*", help="ours, networks and pipelines; default: all of scale 2"
     )
     parser.add_argument("--rows", nargs="*", help="only rows whose name begins so")
     parser.add_argument("--recipes", nargs="*", default=list(CODEC_RECIPES), choices=CODEC_RECIPES)

@@ -25,7 +25,8 @@ from peers import cells, methods, prepare, report, score, shift_of
 
 from restore import planes
 from restore.evaluate.imresize import imresize, luma, to_uint8
-from restore.evaluate.subjects import ffmpeg_lanczos
+from restore.evaluate.score import from_file
+from restore.evaluate.subjects import ffmpeg_lanczos, find_subject, restored
 from restore.metrics.fidelity import psnr
 from restore.nets.files import load_model
 from restore.train.codecs import Step, encode
@@ -95,6 +96,13 @@ def test_a_model_of_ours_is_run_as_the_stage_runs_it(case: Case) -> None:
 def test_a_model_that_asks_what_was_changed_is_told_nothing_was(case: Case) -> None:
     alone = own("film_x2").run(case)
     assert psnr(alone, window_of(case, whole(case))) > 30
+
+
+def test_a_pipeline_is_given_the_frames_it_looks_at(case: Case) -> None:
+    found = own("bw_film_x2").run(case)
+    film = restored(from_file(case.file), find_subject("bw_film_x2").spec, torch.device("cpu"), 1)
+    whole_film = film[case.frames.start : case.frames.stop]
+    assert torch.equal(found, window_of(case, whole_film))
 
 
 def test_filters_give_the_same_frames(case: Case) -> None:
