@@ -24,8 +24,6 @@ from torch import Tensor
 from restore import planes
 from restore.color import LUMA_WEIGHTS, Matrix
 from restore.evaluate.subjects import Input, find_subject, restored
-from restore.io.decode import decode
-from restore.io.probe import InputOptions, probe
 from restore.nets.architectures import enlarge
 from restore.nets.vdsr import load_vdsr
 from restore.video import FrameBatch
@@ -46,10 +44,15 @@ class Case:
     """As its last encoder wrote it."""
     frames: range
     """Which of its frames are scored."""
-    clip: FrameBatch
-    """These frames as decoded, integer codes, with quantisers where the codec has them."""
+    film: FrameBatch
+    """All of it as decoded, integer codes, with quantisers where the codec has them."""
     window: tuple[int, int, int, int]
     """(top, left, height, width) of the scored part, low-resolution samples."""
+
+    @property
+    def clip(self) -> FrameBatch:
+        """What is scored."""
+        return self.film[self.frames.start : self.frames.stop]
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,14 @@ def own(name: str) -> Method:
     ]
 
     def run(case: Case) -> Tensor:
-        first, stop = max(0, case.frames.start - past), case.frames.stop + future
-        whole = FrameBatch.cat(list(decode(probe(case.file, InputOptions()), quantisers=True)))
-        near = whole[first:stop]
+        first = max(0, case.frames.start - past)
+        near = case.film[first : case.frames.stop + future]
         infos = tuple(replace(info, index=n) for n, info in enumerate(near.frames))
         given = Input(near.format, lambda _: iter([replace(near, frames=infos)]))
         done = restored(given, spec, CPU, 1)
-        own_frames = done[case.frames.start - first :][: len(case.frames)]
+        scored = done[case.frames.start - first :][: len(case.frames)]
         top, left, height, width = case.window
-        return own_frames[..., 2 * top : 2 * (top + height), 2 * left : 2 * (left + width)]
+        return scored[..., 2 * top : 2 * (top + height), 2 * left : 2 * (left + width)]
 
     return Method(subject.name, " ".join(what), run)
 
@@ -93,7 +95,7 @@ def filtered(name: str, chain: str) -> Method:
     """FFmpeg's filters on the file itself, so that those that ask for the quantiser get it."""
 
     def run(case: Case) -> Tensor:
-        fmt = case.clip.format
+        fmt = case.film.format
         width, height = 2 * fmt.width, 2 * fmt.height
         command = [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", "1"),

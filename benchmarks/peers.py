@@ -147,7 +147,7 @@ def prepare(clip: Path, recipe: str, work: Path) -> Scene:
     case = Case(
         file,
         range(start, start + SCORED),
-        _decoded(file)[start : start + SCORED],
+        _decoded(file),
         tuple(record["window"]),
     )
     return Scene(case, torch.from_numpy(kept["truth"]), torch.from_numpy(kept["lanczos"]))
