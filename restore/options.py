@@ -18,6 +18,10 @@ MAX_BYTES = 1 << 20
 """Of a TOML file: what is larger was not written by hand."""
 
 
+_SHOWN = 200
+"""Characters of a value that a message shows."""
+
+
 class Options(BaseModel):
     """One table of a TOML file. Unknown keys are errors, values never change, and the
     string under a field is its documentation (`meaning`; `restore stages` prints it)."""
@@ -35,12 +39,28 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES or b"\0" in content:
-            raise ValueError(f"{path}: not valid TOML: expected {what}, found no short text")
-        return tomllib.loads(content.decode("utf-8"))
+            raise ValueError(f"not valid TOML: expected {what}, found no short text")
+        return parse_toml(content.decode("utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not valid TOML: expected UTF-8, {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of TOML `text`. Raises ValueError, its text for the user, whatever is in it."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"not valid TOML: {error}") from error
+    except ValueError as error:  # Python converts no whole number of thousands of digits
+        raise ValueError("not valid TOML: a number is too long") from error
+    except RecursionError as error:
+        raise ValueError(
+            "not valid TOML: its lists or tables lie too deep in each other"
+        ) from error
 
 
 def meaning(model: type[Options]) -> dict[str, str]:
@@ -70,16 +90,22 @@ def check(model: type[Opts], table: dict[str, Any], where: str, problems: list[s
     except ValidationError as error:
         for item in error.errors():
             key = ".".join(map(str, item["loc"]))
-            what = f"{_plain(item['msg'])}, got {item['input']!r}"
+            what = f"{_plain(item['msg'])}, got {short(item['input'])}"
             if item["type"] == "extra_forbidden":
                 what = f"unknown key{hint(key, model.model_fields)}"
             elif item["type"] == "missing":
                 what = "required, but not given"
             elif item["type"] == "string_pattern_mismatch":
                 about = meaning(model).get(str(item["loc"][0]), item["ctx"]["pattern"])
-                what = f"expected what fits ({about}), got {item['input']!r}"
+                what = f"expected what fits ({about}), got {short(item['input'])}"
             problems.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
         return None
+
+
+def short(value: Any) -> str:
+    """`value` as a message shows it: no more of it than a reader can use."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
 def hint(word: Any, known: Iterable[str]) -> str:

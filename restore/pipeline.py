@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from restore.errors import ModelError, PipelineFileError
 from restore.io.encode import OutputOptions
 from restore.io.probe import InputOptions
 from restore.motion import MotionOptions
-from restore.options import Options, check, hint, read_toml
+from restore.options import Options, check, hint, parse_toml, read_toml, short
 from restore.resources import pipelines_dir
 from restore.scenes import SceneOptions
 from restore.stage import Stage, find_stage, stage_names
@@ -133,7 +132,7 @@ def read_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineSpec:
         if isinstance(table, dict):
             tables[name] = check(model, table, f"{file}: [{name}]", problems)
         else:
-            problems.append(f"{file}: {name}: expected a table [{name}], got {table!r}")
+            problems.append(f"{file}: {name}: expected a table [{name}], got {short(table)}")
     stages = []
     for number, table in enumerate(stage_tables, 1):
         kind = table.get("kind")
@@ -152,7 +151,9 @@ def read_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineSpec:
 def _stage_tables(document: dict[str, Any], file: str, problems: list[str]) -> list[dict[str, Any]]:
     tables = document.get("stage", [])
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        problems.append(f"{file}: stage: expected tables [[stage]] (two brackets), got {tables!r}")
+        problems.append(
+            f"{file}: stage: expected tables [[stage]] (two brackets), got {short(tables)}"
+        )
         return []
     return tables
 
@@ -163,7 +164,7 @@ def _override(
     """Apply one 'table.key=value', 'kind.key=value' or 'kind.N.key=value' (N-th stage of that kind)."""
     target, equals, value = text.partition("=")
     parts = target.strip().split(".")
-    where = f"--set {text}"
+    where = f"--set {text if len(text) <= 200 else text[:200] + '...'}"
     if not equals or not 2 <= len(parts) <= 3 or not all(parts):
         problems.append(
             f"{where}: expected table.key=value, such as output.crf=20 or align.radius=1"
@@ -201,6 +202,6 @@ def _override(
 def _value(text: str) -> Any:
     """A TOML value; what is none is a string, so that quotes are not needed on a command line."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text

@@ -3,19 +3,57 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from fractions import Fraction
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from restore.run.job import Listener, Progress, Summary
 
 _LINE_SECONDS = 5.0
 _NAMED_FRAMES = 40
+
+
+_PACE_SECONDS = 60.0
+"""The rate that is shown is that of the last minute: scenes differ, and what the first frames waited for does not come again."""
+_SETTLED_SECONDS = 3.0
+"""Before a rate is known well enough to say when the work will end."""
+_WIDE = 110
+"""Columns of a terminal that has room for what each stage takes."""
+
+
+class Pace:
+    """Frames per second of late, from the moments at which so many had been made."""
+
+    def __init__(self) -> None:
+        self._moments: deque[tuple[float, int]] = deque()
+
+    def add(self, now: float, made: int) -> None:
+        """At `now` seconds of any clock, `made` frames are done."""
+        self._moments.append((now, made))
+        while len(self._moments) > 2 and now - self._moments[1][0] > _PACE_SECONDS:
+            self._moments.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Counted from the first frames that came out, so that loading and filling the queues count for nothing. None: too
+        early to tell."""
+        if len(self._moments) < 2:
+            return None
+        (began, before), (now, made) = self._moments[0], self._moments[-1]
+        return (made - before) / (now - began) if made > before and now > began else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the rate says when the work will end."""
+        if self.rate is None:
+            return False
+        return self._moments[-1][0] - self._moments[0][0] >= _SETTLED_SECONDS
 
 
 class Display(Listener):
@@ -25,20 +63,23 @@ class Display(Listener):
         self._console, self._verbose, self._explain = console, verbose, explain
         self._bar: Bar | None = None
         self._next_line = 0.0
+        self._pace = Pace()
         if console.is_terminal:
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
+            columns: list[ProgressColumn] = [
+                TextColumn("restoring"),
+                # It gives way where the line is short; what is said in figures does not.
+                BarColumn(bar_width=None),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[counts]}"),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                TextColumn("[dim]{task.fields[costs]}"),
-                console=console,
-            )
-            self._task = self._bar.add_task("restoring", total=None, counts="", costs="")
+                TextColumn("{task.fields[left]}", markup=False),
+                TextColumn("{task.fields[counts]}", markup=False),
+            ]
+            if console.width >= _WIDE:
+                columns.append(TextColumn("{task.fields[costs]}", style="dim", markup=False))
+            self._bar = Bar(*columns, console=console, expand=True)
+            self._task = self._bar.add_task("", total=None, left="", counts="", costs="")
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
     def detail(self, text: str) -> None:
         """Shown with --verbose only."""
@@ -50,7 +91,12 @@ class Display(Listener):
             self.note(text)
 
     def progress(self, now: Progress) -> None:
-        counts = f"{now.frames} frames, {now.rate:.1f} frames/s"
+        if now.made:
+            self._pace.add(time.monotonic(), now.made)
+        rate, left = self._pace.rate, ""
+        counts = f"{now.frames} frames" + ("" if rate is None else f", {rate:.1f} frames/s")
+        if rate is not None and self._pace.settled:
+            left = _left(now, rate)
         costs = ", ".join(
             f"{where.rpartition('(')[2].rstrip(')')} {1000 * seconds / max(1, now.made):.0f} ms"
             for where, seconds in now.stages.items()
@@ -58,11 +104,17 @@ class Display(Listener):
         if self._bar is not None:
             total = None if now.total is None else float(now.total)
             self._bar.update(
-                self._task, completed=float(now.seconds), total=total, counts=counts, costs=costs
+                self._task,
+                completed=float(now.seconds),
+                total=total,
+                left=left,
+                counts=counts,
+                costs=costs,
             )
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_SECONDS
-            self.note(f"{_share(now)}{counts}; {_left(now)}per frame: {costs or '-'}")
+            left = f"{left}; " if left else ""
+            self.note(f"{_share(now)}{counts}; {left}per frame: {costs or '-'}")
 
     def __enter__(self) -> Display:
         if self._bar is not None:
@@ -85,11 +137,12 @@ def _share(now: Progress) -> str:
     return f"{100 * float(now.seconds / now.total):.0f}% of {seconds_text(now.total)}, "
 
 
-def _left(now: Progress) -> str:
-    if not now.total or not now.made:
+def _left(now: Progress, rate: float) -> str:
+    """'12:30 left', of what the index knows to come; nothing before it has seen the end of the film."""
+    if not now.total or not now.seconds:
         return ""
-    left = float(now.total - now.seconds) / float(now.seconds) * now.frames / max(now.rate, 1e-6)
-    return f"{seconds_text(Fraction(round(left)))} left; "
+    left = float(now.total - now.seconds) / float(now.seconds) * now.frames / rate
+    return f"{seconds_text(Fraction(round(left))).removesuffix('.000')} left"
 
 
 def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
@@ -114,16 +167,16 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
     if summary.kept:
         rows.append(("kept from before", f"{summary.kept} segments"))
     for name, value in rows:
-        table.add_row(f"[bold]{name}[/]", value.replace("[", r"\["))
+        table.add_row(Text(name, "bold"), value)
     console.print(table)
     if verbose:
         for event in summary.log.events:
             at = "" if event.pts_ms is None else f" at {event.pts_ms} ms"
-            console.print(f"{event.kind}{at}: {event.text}", markup=False)
+            console.print(f"{event.kind}{at}: {event.text}")
         for line in summary.verified.lines():
-            console.print(line, markup=False)
+            console.print(line)
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.phases.items())
-        console.print(f"wall clock: {spent}", markup=False)
+        console.print(f"wall clock: {spent}")
 
 
 def _frames(summary: Summary) -> str:

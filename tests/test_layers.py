@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
-    {"errors", "options", "allocation", "loading", "threads"},
+    {"errors", "options", "allocation", "loading", "threads", "writing"},
     {"resources", "color", "detectors"},
     {"video"},
     {"planes"},

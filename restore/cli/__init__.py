@@ -13,12 +13,13 @@ import traceback
 from typing import Annotated, NoReturn
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from restore import __version__
 from restore.cli import about, inspect, look, many, media, training
-from restore.cli.console import err, out
+from restore.cli.console import err, error_line, out
 from restore.errors import RestoreError
+from restore.io.text import printable
 
 _REFUSED = frozenset(
     {
@@ -72,7 +73,7 @@ def main() -> NoReturn:
         code = app(standalone_mode=False)
     except RestoreError as error:
         for line in str(error).splitlines():
-            err.print(f"[bold red]error:[/] {escape(line)}")
+            err.print(error_line(line))
         code = 2
     except KeyboardInterrupt:
         code = 130
@@ -90,7 +91,7 @@ def _refused_path(error: OSError) -> int:
     """A name that is too long or a folder without permission may be met anywhere; the rest is ours."""
     if error.filename is None or error.errno not in _REFUSED:
         return _usage_error(error)
-    err.print(f"[bold red]error:[/] {escape(f'{error.filename}: {error.strerror}')}")
+    err.print(error_line(f"{os.fsdecode(error.filename)}: {error.strerror}"))
     return 2
 
 
@@ -98,12 +99,20 @@ def _usage_error(error: Exception) -> int:
     """Click's complaints about the command line keep its code 2; the rest is ours."""
     show = getattr(error, "show", None)
     if callable(show):
+        # Click prints on a console of its own.
+        for name in ("message", "param_hint"):
+            text = getattr(error, name, None)
+            if isinstance(text, str):
+                setattr(error, name, printable(text))
         show()
         return int(getattr(error, "exit_code", 2))
     if type(error).__name__ == "Abort":
         return 130
     err.print(
-        "[bold red]internal error:[/] this is a fault of restore, not yours; please report it with:"
+        Text.assemble(
+            ("internal error:", "bold red"),
+            " this is a fault of restore, not yours; please report it with:",
+        )
     )
-    err.print("".join(traceback.format_exception(error)), markup=False)
+    err.print("".join(traceback.format_exception(error)))
     return 1

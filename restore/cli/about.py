@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from restore.cli.console import out
 from restore.errors import RestoreError
@@ -33,10 +33,10 @@ def stages(
         return
     for name in [kind] if kind else stage_names():
         text, settings = stage_reference(name)
-        out.print(f"[bold]{name}[/]  {escape(text)}")
+        out.print(Text.assemble((name, "bold"), f"  {text}"))
         table = Table("setting", "default", "allowed", "meaning", box=None, padding=(0, 2, 0, 2))
         for setting in settings:
-            table.add_row(*(escape(cell) for cell in setting))
+            table.add_row(*setting)
         out.print(table if settings else "  no settings")
 
 
@@ -53,8 +53,8 @@ def models() -> None:
             f"{card.architecture} {card.channels}x{card.blocks}",
             f"x{card.scale}",
             card.plane,
-            escape(card.data),
-            escape(_scores(card)),
+            card.data,
+            _scores(card),
         )
     out.print(table if found else "no models are installed")
 
@@ -63,15 +63,19 @@ def doctor() -> None:
     """Show what this machine has, what is missing, and what to do about it."""
     from restore.doctor import diagnose
 
-    marks = {"ok": "[green]ok[/]", "slow": "[yellow]slow[/]", "missing": "[red]missing[/]"}
+    marks = {
+        "ok": Text("ok", "green"),
+        "slow": Text("slow", "yellow"),
+        "missing": Text("missing", "red"),
+    }
     table = Table("", "what", "found", "what to do", box=None)
     findings = diagnose()
     for item in findings:
         table.add_row(
             marks.get(item.state, item.state),
-            escape(item.what),
-            escape(item.detail),
-            escape(item.advice),
+            item.what,
+            item.detail,
+            item.advice,
         )
     out.print(table)
     if any(item.state == "missing" for item in findings):
@@ -91,7 +95,7 @@ def sample(
     from restore.sample import build_sample
 
     build_sample(output, seconds, seed, overwrite)
-    out.print(f"wrote {output}", markup=False)
+    out.print(f"wrote {output}")
 
 
 def _scores(card: Any) -> str:

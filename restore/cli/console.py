@@ -3,18 +3,61 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.status import Status
+from rich.text import Text
 
 from restore.errors import RestoreError
+from restore.io.text import printable
 
-# Without emoji: a name such as ':top:' stays as it is.
-out = Console(soft_wrap=True, highlight=False, emoji=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+class Terminal(Console):
+    """Prints text as text: markup and emoji codes in a name or a title stay as they are, and what would move the cursor,
+    change colours or turn the writing direction is spelled out (see io.text.printable). Styles are given by rich.text.Text."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+    def status(self, status: RenderableType, **how: Any) -> Status:
+        return _Status(_text(status), console=self, **how)
+
+
+class _Status(Status):
+    def update(self, status: RenderableType | None = None, **how: Any) -> None:
+        super().update(_text(status) if status is not None else None, **how)
+
+
+def _text(given: RenderableType) -> RenderableType:
+    """Rich takes a string beside a spinner for markup, whatever its console says."""
+    return Text(given) if isinstance(given, str) else given
+
+
+out = Terminal()
+err = Terminal(stderr=True)
+
+
+def cells(*texts: str) -> Iterator[str]:
+    """Texts for the row of a table, each on a line of its own, as wide as it will be: a title may hold what begins a new
+    one."""
+    return (printable(" ".join(text.splitlines())) for text in texts)
+
+
+def error_line(text: str) -> Text:
+    """'error: text', with the first word marked."""
+    return Text.assemble(("error:", "bold red"), f" {text}")
+
 
 PipelineArg = Annotated[
     str,

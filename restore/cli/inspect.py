@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from restore.cli.console import err, out
+from restore.cli.console import cells, err, out
 
-_MARKS = {"fine": "[green]fine[/]", "note": "[cyan]note[/]", "fault": "[yellow]fault[/]"}
+_MARKS = {
+    "fine": Text("fine", "green"),
+    "note": Text("note", "cyan"),
+    "fault": Text("fault", "yellow"),
+}
 
 
 def inspect(
@@ -51,18 +55,17 @@ def inspect(
         seen = inspect_source(inputs)
     table = Table("", "what", "found", "meaning", box=None)
     for line in lines(seen):
-        cells = (escape(cell) for cell in (line.topic, line.found, line.meaning))
-        table.add_row(_MARKS[line.state], *cells)
+        table.add_row(_MARKS[line.state], *cells(line.topic, line.found, line.meaning))
     out.print(table)
     for note in seen.source.notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"note: {note}")
     if report is not None:
         write_report(report, document(seen))
-        out.print(f"wrote {report}", markup=False)
+        out.print(f"wrote {report}")
     made = suggest(seen)
     for text in made.untreated if suggestion is not None else ():
-        out.print(f"found, not treated: {text}", markup=False)
+        out.print(f"found, not treated: {text}")
     if suggestion is not None:
         write_pipeline(suggestion, to_toml(made, inputs[0].name))
         chain = ", ".join(stage.kind for stage in made.stages) or "no stage"
-        out.print(f"wrote {suggestion}: {chain}", markup=False)
+        out.print(f"wrote {suggestion}: {chain}")

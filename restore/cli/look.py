@@ -116,19 +116,17 @@ def compare(
     with err.status("comparing") as status:
         done = make(
             job,
-            lambda line: out.print(line, markup=False),
+            lambda line: out.print(line),
             lambda time: status.update(f"comparing: {seconds_text(time)}"),
         )
     out.print(
         f"wrote {done.output}: {done.frames} frames, {done.size / 1e6:.2f} MB; {done.pairs} pairs, their times at "
         f"most {float(done.largest_gap_ms):.1f} ms apart; {done.only_a} frames of A alone, {done.only_b} of B",
-        markup=False,
     )
 
     if 2 * done.pairs < done.frames:
         out.print(
             "few frames of the two lie at the same time: if B is a part of A, --offset says where it begins",
-            markup=False,
         )
 
 
@@ -198,9 +196,8 @@ def preview(
     if made.whole:
         out.print(
             f"{made.frames} frames, {seconds_text(made.duration)}, {made.scenes} scenes; sizes are of the picture alone",
-            markup=False,
         )
-    out.print(f"wrote {len(pictures)} pictures to {folder}: sheet.png shows all", markup=False)
+    out.print(f"wrote {len(pictures)} pictures to {folder}: sheet.png shows all")
 
 
 def report(
@@ -258,7 +255,7 @@ def report(
     )
     with err.status("reading") as status:
         size = make(job, status.update)
-    out.print(f"wrote {output}, {size / 1e6:.1f} MB: open it in a browser", markup=False)
+    out.print(f"wrote {output}, {size / 1e6:.1f} MB: open it in a browser")
 
 
 def _labels(text: str | None, a: Path, b: Path) -> tuple[str, str]:

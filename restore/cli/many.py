@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from restore.cli.console import DeviceOpt, PipelineArg, SetOpt, ThreadsOpt, err, out, time_of
+from restore.cli.console import (
+    DeviceOpt,
+    PipelineArg,
+    SetOpt,
+    ThreadsOpt,
+    cells,
+    err,
+    error_line,
+    out,
+    time_of,
+)
 from restore.errors import OutputError, RestoreError
+from restore.writing import json_bytes, write_whole
+
+if TYPE_CHECKING:
+    from restore.run.batch import Entry
 
 
 def batch(
@@ -46,7 +60,7 @@ def batch(
     fails stops none of the others; results that are there already are not made again.
     """
     from restore.progress import Display, closing_table
-    from restore.run.batch import Entry, Outcome, error_text, plan, run_batch, summary
+    from restore.run.batch import Outcome, error_text, plan, run_batch, summary
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
@@ -57,12 +71,16 @@ def batch(
         table = Table("file", "pipeline", "becomes")
         for entry in entries:
             becomes = "left out" if entry.skip else str(entry.output)
-            table.add_row(escape(str(entry.input)), entry.spec.name, escape(becomes))
+            if entry.problems:
+                becomes = "refused"
+            table.add_row(*cells(str(entry.input), entry.spec.name, becomes))
         out.print(table)
+        if _tell_problems(entries):
+            raise typer.Exit(2)
         return
 
     def restore(entry: Entry) -> None:
-        out.print(f"{entry.input} -> {entry.output}", markup=False)
+        out.print(f"{entry.input} -> {entry.output}")
         job = Job(
             entry.spec,
             (entry.input,),
@@ -81,31 +99,40 @@ def batch(
         closing_table(out, made, verbose=False)
 
     outcomes: list[Outcome] = []
+    _tell_problems(entries)
     try:
         for outcome in run_batch(entries, restore, overwrite):
             outcomes.append(outcome)
             error = outcome.error
-            if error is not None:
+            if error is not None and not outcome.entry.problems:
                 for line in error_text(error).splitlines():
-                    err.print(f"[bold red]error:[/] {escape(line)}")
+                    err.print(error_line(line))
                 if not isinstance(error, RestoreError):
-                    err.print("".join(traceback.format_exception(error)), markup=False)
+                    err.print("".join(traceback.format_exception(error)))
     except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on where it stopped", markup=False)
+        err.print("interrupted; the same command goes on where it stopped")
         raise typer.Exit(130) from None
     finally:
         if report is not None:
-            text = json.dumps(summary(outcomes), indent=1, ensure_ascii=False)
-            report.write_text(text + "\n", "utf-8")
+            write_whole(report, json_bytes(summary(outcomes)))
     table = Table("file", "result", "")
     words = {"done": "restored", "there": "was there already", "skipped": "left out"}
     for outcome in outcomes:
-        word = words.get(outcome.state, "[red]failed[/]")
+        word = words.get(outcome.state) or Text("failed", "red")
         error = outcome.error
         why = "" if error is None else error_text(error).splitlines()[0]
-        table.add_row(escape(outcome.entry.input.name), word, escape(why))
+        name, reason = cells(outcome.entry.input.name, why)
+        table.add_row(name, word, reason)
     out.print(table)
     failed = [o.error for o in outcomes if o.error is not None]
     out.print(f"{len(outcomes)} files, {len(failed)} failed")
     if failed:
         raise typer.Exit(2 if all(isinstance(e, RestoreError) for e in failed) else 1)
+
+
+def _tell_problems(entries: Sequence[Entry]) -> bool:
+    """Names every file that will not be restored, and why; whether there is one."""
+    problems = [problem for entry in entries for problem in entry.problems]
+    for problem in problems:
+        err.print(error_line(problem))
+    return bool(problems)

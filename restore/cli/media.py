@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from restore.cli.console import (
@@ -20,6 +19,7 @@ from restore.cli.console import (
     SetOpt,
     StartOpt,
     ThreadsOpt,
+    cells,
     err,
     one_of,
     out,
@@ -137,12 +137,11 @@ def run(
     except KeyboardInterrupt:
         err.print(
             f"interrupted; finished segments are kept in {output}.parts, the same command resumes",
-            markup=False,
         )
         raise typer.Exit(130) from None
     closing_table(out, summary, verbose)
     if compare is not None:
-        out.print(f"before and after: {compare}", markup=False)
+        out.print(f"before and after: {compare}")
     if page is not None and report is not None:
         begin = time_of(start, "--start")
         told = Report(
@@ -157,7 +156,7 @@ def run(
         )
         with err.status("writing the page") as status:
             write_page(told, status.update)
-        out.print(f"page: {page}", markup=False)
+        out.print(f"page: {page}")
 
 
 def check(
@@ -183,7 +182,7 @@ def check(
     spec = read_pipeline(path, set_ or [])
     for entry in spec.stages:
         entry.build().assets()
-    out.print(f"{path}: {len(spec.stages)} stages, no problems", markup=False)
+    out.print(f"{path}: {len(spec.stages)} stages, no problems")
     if not inputs:
         return
     target = output or Path("out.mkv")
@@ -196,7 +195,7 @@ def check(
         raise PipelineFileError([f"{path.name}: [output]: {p}" for p in problems])
     result = encoded_format(spec.output, final, processed)
     for note in source.notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"note: {note}")
     table = Table("step", "picture", "samples", title=None)
     table.add_row(f"{source.video.codec} in {source.container}", *_format_cells(formats[0]))
     for entry, fmt in zip(spec.stages, formats[1:], strict=True):
@@ -204,7 +203,7 @@ def check(
     table.add_row(spec.output.codec, *_format_cells(result))
     out.print(table)
     for line in conversions(spec.output, formats[-1], result):
-        out.print(f"note: {line}", markup=False)
+        out.print(f"note: {line}")
     container = target.suffix.removeprefix(".")
     plan = plan_streams(source, container, spec.output.audio)
     out.print(_stream_table(plan, source, spec.output.codec, result))
@@ -214,7 +213,6 @@ def check(
         out.print(
             f"the header claims {seconds_text(source.video.header_duration)}, about {frames} frames; "
             "the frames themselves decide",
-            markup=False,
         )
 
 
@@ -222,7 +220,7 @@ def _stream_table(plan: Any, source: Any, encoder: str, fmt: Any) -> Table:
     """What becomes of every stream."""
     table = Table("stream", "what it is", "becomes", "why")
     for row in plan.table(source, encoder, fmt):
-        table.add_row(*map(escape, row))
+        table.add_row(*cells(*row))
     return table
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from restore.cli.console import DeviceOpt, err, out
@@ -42,13 +41,13 @@ def train(
         out_dir,
         minutes,
         not fresh,
-        lambda line: out.print(line, markup=False),
+        lambda line: out.print(line),
         data=data,
         work_dir=work,
         shard_minutes=shard_minutes,
     )
     if is_first():
-        out.print(f"wrote {out_dir / card.name}.safetensors and its card", markup=False)
+        out.print(f"wrote {out_dir / card.name}.safetensors and its card")
 
 
 def degrade(
@@ -82,7 +81,7 @@ def degrade(
         raise RestoreError(f"--category: expected one of {', '.join(CATEGORIES)}, got {category!r}")
     degrade_files(
         clean, out_dir, read_recipe(recipe), seed=seed, category=category, shrink=shrink, frames=frames,
-        overwrite=overwrite, progress=lambda line: out.print(line, markup=False),
+        overwrite=overwrite, progress=lambda line: out.print(line),
     )  # fmt: skip
 
 
@@ -144,31 +143,31 @@ def evaluate(
     with err.status("reading") as status:
 
         def show(line: str) -> None:
-            status.update(escape(line))
+            status.update(line)
             if not err.is_terminal:  # a log has no line that moves
-                err.print(line, markup=False)
+                err.print(line)
 
         result = evaluate(job, show)
     for note in result.notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"note: {note}")
     for group in tables.groups(result):
         for number, rows in enumerate(
             (tables.item_rows(result, group), tables.mean_rows(result, group))
         ):
             name, how = group
             title = f"{name}, {how}: " + ("mean ± 95 % interval" if number else "Y-PSNR, dB")
-            table = Table(title=escape(title), title_justify="left")
+            table = Table(title=title, title_justify="left")
             for place, cell in enumerate(rows[0]):
-                table.add_column(escape(cell), justify="right" if place else "left")
+                table.add_column(cell, justify="right" if place else "left")
             for row in rows[1:]:
-                table.add_row(*map(escape, row))
+                table.add_row(*row)
             out.print(table)
         for method in tables.methods(result):
             if method not in result.baselines:
-                out.print(tables.worst_line(result, group, method), markup=False)
+                out.print(tables.worst_line(result, group, method))
     if report is not None:
         tables.write_document(result, report)
-        out.print(f"wrote {report}", markup=False)
+        out.print(f"wrote {report}")
 
 
 def _names(text: str) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from restore.errors import OutputError
 from restore.evaluate.intervals import Mean, mean
 from restore.evaluate.measures import MEASURES
 from restore.evaluate.score import Result
+from restore.writing import json_bytes, write_whole
 
 ALL = "all"
 """In place of a recipe: each item's mean over its recipes, so that items count, not encodes of one item."""
@@ -131,13 +130,9 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 def write_document(result: Result, path: Path) -> None:
     """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(document(result), indent=1) + "\n", "utf-8")
-        part.replace(path)
+        write_whole(path, json_bytes(document(result)))
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise OutputError(f"--json {path}: cannot be written: {error.strerror}") from None
 
 

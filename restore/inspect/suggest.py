@@ -16,6 +16,8 @@ from restore.errors import OutputError
 from restore.inspect.inspection import Inspection
 from restore.inspect.picture_words import FINE_STEP
 from restore.inspect.sharpness import SOFT
+from restore.io.text import printable
+from restore.writing import write_whole
 
 _SMALL = 576
 """Lines up to which a picture is enlarged."""
@@ -196,10 +198,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 def write_pipeline(path: Path, text: str) -> None:
     """The file appears whole or not at all. Raises OutputError."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
+        write_whole(path, printable(text).encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(f"--suggest {path}: cannot be written: {error.strerror}") from error

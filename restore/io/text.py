@@ -68,6 +68,32 @@ def decode_text(raw: bytes) -> str:
     return best
 
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal would act on: C0 and C1 controls but tab and newline, line separators of Unicode, and changes of the
+writing direction, which make a text read other than it is; and halves of pairs, which are no character."""
+_UNDECODED = re.compile(r"[^\s/]*[\udc80-\udcff][^\s/]*")
+"""A word, for the second byte of a Chinese character may be an ASCII letter."""
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal or a page may show it: each character it would act on as an escape such as \\x1b, and each
+    word of a file name that is not UTF-8 (PEP 383's surrogates) in its most plausible reading."""
+    read = _UNDECODED.sub(lambda m: _name(m[0]), text)
+    return _UNPRINTABLE.sub(lambda m: _escape(m[0]), read)
+
+
+def _name(text: str) -> str:
+    try:
+        return decode_text(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # other halves of pairs, which no file name gives
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
 def _utf8(raw: bytes) -> str | None:
     """UTF-8, also when a fixed-size field cut its last character; None when it is not UTF-8."""
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +28,7 @@ from restore.nets.architectures import (
     count_planes,
 )
 from restore.nets.engine import Network
-from restore.options import Options, check, hint
+from restore.options import Options, check, hint, read_toml
 from restore.resources import models_dir
 
 UNDAMAGED = "undamaged input, PSNR left"
@@ -129,12 +128,12 @@ def as_network(net: nn.Module, card: ModelCard) -> Network:
 
 def read_card(path: Path) -> ModelCard:
     """The card in `path`; ModelError with every fault."""
+    if not path.exists():
+        raise ModelError(f"{path}: no card; expected it beside the weights")
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no card; expected it beside the weights") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: not a TOML file: {error}") from None
+        table = read_toml(path, "the card of a network")
+    except ValueError as error:
+        raise ModelError(str(error)) from None
     problems: list[str] = []
     card = check(ModelCard, table, str(path), problems)
     if card is None:

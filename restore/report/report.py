@@ -18,12 +18,14 @@ from restore.errors import InputError, OutputError
 from restore.io.join import open_source
 from restore.io.probe import InputOptions
 from restore.io.source import Source
+from restore.io.text import printable
 from restore.metrics.niqe import CleanModel, fit
 from restore.preview.moments import choose
 from restore.preview.sheet import size_text
 from restore.report.page import Facts, page
 from restore.report.pictures import take
 from restore.report.survey import against_truth, survey
+from restore.writing import write_whole
 
 STILLS = 8
 
@@ -176,12 +178,9 @@ def _sha256(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> int:
-    part = path.with_name(f"{path.name}.part")
-    data = text.encode()
+    data = printable(text).encode()
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return len(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from restore.io.ffmpeg import capabilities
 from restore.io.source import Source
 from restore.io.streams import Attachment, StreamPlan
 from restore.pipeline import PipelineSpec
+from restore.writing import json_bytes
 
 NAME = "restore-log.json"
 
@@ -48,8 +48,7 @@ def restore_log(
             "repeats": len(index.repeats),
         },
     }
-    content = json.dumps(document, indent=1, ensure_ascii=False).encode()
-    return Attachment(NAME, "application/json", content)
+    return Attachment(NAME, "application/json", json_bytes(document))
 
 
 def described(file: Path) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from restore.errors import InputError, OutputError, PipelineFileError, RestoreError
 from restore.io.output import CONTAINERS
-from restore.options import Options, check
+from restore.options import Options, check, read_toml
 from restore.pipeline import PipelineSpec, find_pipeline, read_pipeline
 
 VIDEO = frozenset(
@@ -51,6 +50,8 @@ class Entry:
     start: str | None
     end: str | None
     skip: bool
+    problems: tuple[str, ...] = ()
+    """Of its sidecar and its names: such a file is not restored, the others are."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def plan(
     overrides: Sequence[str] = (),
     suffix: str = ".mkv",
 ) -> list[Entry]:
-    """The files of a folder, or those that match a pattern, in order of their names, each with its sidecar's settings.
-    Raises InputError where there is none, OutputError for the output folder, PipelineFileError with every problem of
-    the pipeline and all sidecars."""
+    """The files of a folder, or those that match a pattern, in order of their names, each with its sidecar's settings and
+    what is wrong with them. Raises InputError where there is none, OutputError for the output folder, PipelineFileError
+    with every problem of the pipeline itself."""
     inputs = _inputs(where)
     if suffix not in CONTAINERS:
         raise OutputError(
@@ -85,33 +86,58 @@ def plan(
         raise OutputError(
             f"--out {folder}: holds the inputs; the next batch would take the outputs for some: choose another folder"
         )
-    read_pipeline(find_pipeline(pipeline), overrides)  # its own faults once, not once a file
-    problems: list[str] = []
+    usual = read_pipeline(find_pipeline(pipeline), overrides)
     stems = Counter(path.stem for path in inputs)
     entries = []
     for path in inputs:
         name = (path.stem if stems[path.stem] == 1 else path.name) + suffix
-        sidecar = _sidecar(path, problems)
-        output = folder / (sidecar.output or name)
-        if output.parent != folder or output.suffix.lower() not in CONTAINERS:
+        entries.append(_entry(path, folder, name, usual, pipeline, overrides))
+    outputs = Counter(e.output.name for e in entries if not e.skip)
+    return [_alone(entry, outputs[entry.output.name]) for entry in entries]
+
+
+def _entry(
+    path: Path,
+    folder: Path,
+    name: str,
+    usual: PipelineSpec,
+    pipeline: str,
+    overrides: Sequence[str],
+) -> Entry:
+    """One file; `name`: of its output, where its sidecar says nothing; `usual`: the batch's pipeline, of the name
+    `pipeline`."""
+    problems: list[str] = []
+    sidecar, spec = _sidecar(path, problems), usual
+    output = folder / name
+    if sidecar.output is not None:
+        wanted = folder / sidecar.output
+        if (
+            wanted.parent != folder
+            or wanted.suffix.lower() not in CONTAINERS
+            or "\0" in wanted.name
+        ):
             problems.append(
                 f"{path.name}.toml: output: expected a file name that ends in {', '.join(CONTAINERS)}, "
                 f"got {sidecar.output!r}"
             )
+        else:
+            output = wanted
+    if sidecar.pipeline is not None or sidecar.set:
         try:
             spec = read_pipeline(
                 find_pipeline(sidecar.pipeline or pipeline), [*overrides, *sidecar.set]
             )
         except PipelineFileError as error:
             problems += [f"{path.name}.toml: {p}" for p in error.problems]
-            continue
-        entries.append(Entry(path, output, spec, sidecar.start, sidecar.end, sidecar.skip))
-    for name, count in Counter(e.output.name for e in entries if not e.skip).items():
-        if count > 1:
-            problems.append(f"{name}: {count} files would be written under this name")
-    if problems:
-        raise PipelineFileError(problems)
-    return entries
+    return Entry(path, output, spec, sidecar.start, sidecar.end, sidecar.skip, tuple(problems))
+
+
+def _alone(entry: Entry, count: int) -> Entry:
+    """`entry`, with a problem where `count` files would get its output's name."""
+    if count < 2 or entry.skip:
+        return entry
+    problem = f"{entry.output.name}: {count} files would be written under this name"
+    return replace(entry, problems=(*entry.problems, problem))
 
 
 def run_batch(
@@ -119,8 +145,10 @@ def run_batch(
 ) -> Iterator[Outcome]:
     """Each file in turn; `restore` makes its output. A file that fails stops none of the others."""
     for entry in entries:
-        if entry.skip:
+        if entry.skip and not entry.problems:
             yield Outcome(entry, "skipped")
+        elif entry.problems:
+            yield Outcome(entry, "failed", PipelineFileError(list(entry.problems)))
         elif entry.output.exists() and not overwrite:
             yield Outcome(entry, "there")
         else:
@@ -177,8 +205,8 @@ def _sidecar(path: Path, problems: list[str]) -> Sidecar:
     if not file.is_file():
         return Sidecar()
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        problems.append(f"{file}: not valid TOML: {error}")
+        table = read_toml(file, "the settings of a file")
+    except ValueError as error:
+        problems.append(str(error))
         return Sidecar()
     return check(Sidecar, table, str(file), problems) or Sidecar()

@@ -93,8 +93,6 @@ class Progress:
     """Of video, kept segments included."""
     total: Fraction | None
     """Of video in all; None until the index has seen the end of the file."""
-    rate: float
-    """Frames per second of wall clock, without kept segments."""
     stages: dict[str, float]
     """Seconds of wall clock spent in each stage so far."""
 

@@ -129,7 +129,6 @@ class _Run:
         self.side = prepared.side
         self.sides: list[Path] = []
         """Segments of the comparison."""
-        self.began = time.monotonic()
 
     def go(self) -> Summary:
         if self.prepared.job.strict:
@@ -311,7 +310,6 @@ class _Run:
                 self.frames_made,
                 self.index.seconds(last) + self.index.durations[last] * self.index.time_base,
                 self.index.duration if self.index.complete else None,
-                self.frames_made / max(1e-6, time.monotonic() - self.began),
                 dict(self.stages),
             )
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +24,7 @@ from restore.io.streams import StreamPlan
 from restore.io.verify import VerifyReport
 from restore.pipeline import PipelineSpec
 from restore.run.archive_log import described
+from restore.writing import json_bytes, write_whole
 
 VERSION = 1
 """Of the format; it rises when a field changes its meaning or goes."""
@@ -45,18 +44,9 @@ def check_report(path: Path, others: Sequence[Path], overwrite: bool) -> None:
 
 def write_report(path: Path, document: dict[str, Any]) -> None:
     """The file appears whole or not at all. Raises OutputError."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        handle = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        part.replace(path)
+        write_whole(path, json_bytes(document))
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise OutputError(f"--json {path}: cannot be written: {error.strerror}") from error
 
 

@@ -1,7 +1,9 @@
 # ruff: noqa: RUF001 - the look-alike characters are the data
+import os
+
 import pytest
 
-from restore.io.text import decode_text
+from restore.io.text import decode_text, printable
 
 # Titles as old files hold them: short, with and without ASCII around them.
 TITLES = [
@@ -53,3 +55,25 @@ def test_never_fails() -> None:
     for first in range(256):
         for second in range(0, 256, 7):
             assert isinstance(decode_text(bytes([first, second, 0xFF, 0x80])), str)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a film.mkv", "a film.mkv"),
+        ("\u7535\u5f71 \u00e9t\u00e9 \U0001f3ac", "\u7535\u5f71 \u00e9t\u00e9 \U0001f3ac"),
+        ("two\n\tlines", "two\n\tlines"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x9b31mred", "\\x9b31mred"),
+        ("title\x1b]0;owned\x07", "title\\x1b]0;owned\\x07"),
+        ("over\rwritten\b", "over\\x0dwritten\\x08"),
+        ("gpj.\u202evkm", "gpj.\\u202evkm"),
+        ("a\u2028b", "a\\u2028b"),
+        (os.fsdecode("in/\u7535\u5f71.rm".encode("gbk")), "in/\u7535\u5f71.rm"),
+        (os.fsdecode("\u043c\u043e\u0441\u043a\u0432\u0430".encode("cp1251")), "\u043c\u043e\u0441\u043a\u0432\u0430"),
+        ("half \ud83c", "half \\ud83c"),
+    ],
+)  # fmt: skip
+def test_what_a_terminal_is_given(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert shown.encode()

@@ -46,30 +46,57 @@ def test_a_sidecar_changes_its_file_alone(tapes: Path, tmp_path: Path) -> None:
     assert (three.start, three.end, three.output.name) == ("0:10", "20", "film.mp4")
 
 
-def test_every_problem_is_named_before_the_first_file(tapes: Path, tmp_path: Path) -> None:
+DEEP = "x = " + "[" * 20_000
+LONG = "crf = " + "9" * 5_000
+
+
+def problems(entries: list[Entry]) -> dict[str, list[str]]:
+    return {e.input.name: list(e.problems) for e in entries if e.problems}
+
+
+def test_a_bad_sidecar_stops_its_file_alone(tapes: Path, tmp_path: Path) -> None:
     (tapes / "a.AVI.toml").write_text("pipelin = 'x'\n")
     (tapes / "a.rm.toml").write_text("set = ['output.crv=20']\n")
-    (tapes / "b.rmvb.toml").write_text("output = '../b.mkv'\n[")
-    with pytest.raises(PipelineFileError) as caught:
-        plan(str(tapes), "lanczos_x2", tmp_path / "out")
-    text = str(caught.value)
-    assert len(caught.value.problems) == 3
-    assert "a.AVI.toml: pipelin: unknown key; did you mean 'pipeline'?" in text
-    assert "a.rm.toml: lanczos_x2.toml: [output]: crv" in text
-    assert "b.rmvb.toml: not valid TOML" in text
+    entries = plan(str(tapes), "lanczos_x2", tmp_path / "out")
+    (one,), (two,) = problems(entries)["a.AVI"], problems(entries)["a.rm"]
+    assert "a.AVI.toml: pipelin: unknown key; did you mean 'pipeline'?" in one
+    assert "a.rm.toml: lanczos_x2.toml: [output]: crv" in two
+    done = []
+    outcomes = list(run_batch(entries, lambda entry: done.append(entry.input.name), False))
+    assert [o.state for o in outcomes] == ["failed", "failed", "done"]
+    assert done == ["b.rmvb"]
+    assert isinstance(outcomes[0].error, PipelineFileError)
 
 
-@pytest.mark.parametrize("name", ["../b.mkv", "b.xyz", "/tmp/b.mkv"])
-def test_an_output_stays_in_its_folder(name: str, tapes: Path, tmp_path: Path) -> None:
-    (tapes / "b.rmvb.toml").write_text(f"output = '{name}'\n")
-    with pytest.raises(PipelineFileError, match=r"b\.rmvb\.toml: output: expected a file name"):
-        plan(str(tapes), "lanczos_x2", tmp_path / "out")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("output = 'b.mkv'\n[", "not valid TOML"),
+        (DEEP, "lie too deep in each other"),
+        (LONG, "a number is too long"),
+        ("output = '../b.mkv'", "output: expected a file name"),
+        ("output = 'b.xyz'", "output: expected a file name"),
+        ("output = '/tmp/b.mkv'", "output: expected a file name"),
+        ('output = "b\\u0000.mkv"', "output: expected a file name"),
+        ('pipeline = "b\\u0000"', "no such pipeline file"),
+        ("\0", "found no short text"),
+        ("set = ['align.radius=" + "[" * 20_000 + "']", "align"),
+    ],
+    ids=lambda given: str(given)[:24],
+)
+def test_what_a_sidecar_may_hold(text: str, said: str, tapes: Path, tmp_path: Path) -> None:
+    (tapes / "b.rmvb.toml").write_text(text)
+    found = problems(plan(str(tapes), "lanczos_x2", tmp_path / "out"))
+    assert set(found) == {"b.rmvb"}
+    assert said in found["b.rmvb"][0]
+    assert len(found["b.rmvb"][0]) < 1_000
 
 
 def test_two_files_of_one_output_are_refused(tapes: Path, tmp_path: Path) -> None:
     (tapes / "a.rm.toml").write_text("output = 'b.mkv'\n")
-    with pytest.raises(PipelineFileError, match=r"b\.mkv: 2 files"):
-        plan(str(tapes), "lanczos_x2", tmp_path / "out")
+    found = problems(plan(str(tapes), "lanczos_x2", tmp_path / "out"))
+    assert set(found) == {"a.rm", "b.rmvb"}
+    assert "b.mkv: 2 files" in found["b.rmvb"][0]
 
 
 def test_wrong_places(tapes: Path, tmp_path: Path) -> None:
