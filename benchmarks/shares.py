@@ -162,7 +162,7 @@ def shares(name: str, path: Path, folder: Path, options: argparse.Namespace) -> 
     worker = Worker(spec, fmt, output, backends, clock)
     film = islice(decode(source, batch=4, quantisers=spec.reads_quantisers()), options.frames // 4)
     feed = Feed(clock.each("decode", film), index, spec.halo())
-    encoder = SegmentEncoder(folder / "part.nut", output, spec.output, 1)
+    encoder = SegmentEncoder(folder / "part.nut", output, spec.output)
     frames, work, whole = 0, 0.0, 0.0
     first: tuple[dict[str, float], dict[str, float]] | None = None
     began = time.thread_time()

@@ -79,7 +79,6 @@ def compare(
     codec: Annotated[
         str, typer.Option(help="Encoder, as in the table output of a pipeline.")
     ] = "libx264",
-    threads: ThreadsOpt = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Show two videos in one, matched by time stamp, with A's sound."""
@@ -111,7 +110,6 @@ def compare(
         time_of(end, "--end"),
         read_pipeline(find_pipeline(pipeline)).input if pipeline else InputOptions(),
         overwrite,
-        threads or len(os.sched_getaffinity(0)),
     )
     with err.status("comparing") as status:
         done = make(

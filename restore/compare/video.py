@@ -44,7 +44,6 @@ class Comparison:
     input: InputOptions = field(default_factory=InputOptions)
     """How A is read, so that its borders and fields are treated as the restoration treated them."""
     overwrite: bool = False
-    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def compare(
     folder = tempfile.TemporaryDirectory(prefix=f".{job.output.name}.", dir=job.output.parent)
     with folder as name:
         file, joined = Path(name) / "comparison.nut", Path(name) / job.output.name
-        encoder = SegmentEncoder(file, encoded, options, job.threads)
+        encoder = SegmentEncoder(file, encoded, options)
         pts = _encode(job, pairs, composer, encoder, progress)
         span = pairs.span()
         container = job.output.suffix.lower().removeprefix(".")

@@ -85,7 +85,7 @@ def _try_open(
 ) -> None:
     """Open the encoder, then write a file with it and read that back."""
     try:
-        open_encoder(options, fmt, threads=1)
+        open_encoder(options, fmt)
     except OutputError as error:
         problems.append(str(error))
         return
@@ -122,7 +122,7 @@ def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | 
         ) as out:
             stream = cast(VideoStream, out.add_stream(options.codec))
             context = stream.codec_context
-            configure(context, fitted_to(options, container), small, threads=1)
+            configure(context, fitted_to(options, container), small)
             out.start_encoding()
             for number in range(3):
                 frame = from_planes(_noise(small, number), small, name)

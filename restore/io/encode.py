@@ -41,12 +41,12 @@ class SegmentEncoder:
     """Integer codes to one file (see _segment_file), written beside `path` and renamed by `close`: a file at `path`
     is whole. NUT and QuickTime keep any time base exactly, FFmpeg's Matroska only milliseconds."""
 
-    def __init__(self, path: Path, fmt: VideoFormat, options: OutputOptions, threads: int) -> None:
+    def __init__(self, path: Path, fmt: VideoFormat, options: OutputOptions) -> None:
         """`fmt`: what encoded_format gave. Raises OutputError where the encoder does not take it."""
         self._path = path
         self._part = path.with_name(path.name + ".part")
         self._format = fmt
-        self._options, self._threads = options, threads
+        self._options = options
         self._name = encoder_pixel_format(options.codec, self._format) or ""
         self._container: av.container.OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -147,7 +147,7 @@ class SegmentEncoder:
             self._container = _segment_file(self._part, self._options.codec)
             self._container.metadata[START] = str(start)
             stream = cast(VideoStream, self._container.add_stream(self._options.codec))
-            configure(stream.codec_context, self._options, self._format, self._threads)
+            configure(stream.codec_context, self._options, self._format)
             stream.time_base = self._format.time_base
             self._container.start_encoding()
         except (av.FFmpegError, ValueError, OSError) as error:

@@ -56,15 +56,36 @@ NOMINAL_RATE = Fraction(25)
 base for the rate and refuses milliseconds."""
 
 
-def _options(options: OutputOptions, fmt: VideoFormat, threads: int) -> dict[str, str]:
-    """FFmpeg's options for one encoder; what the user sets freely comes last and wins."""
+THREADS = {
+    "libx264": 4,
+    "libx264rgb": 4,
+    "libx265": 4,
+    "libsvtav1": 4,
+    "libvpx-vp9": 4,
+    "ffv1": 4,
+    "prores_ks": 4,
+}
+"""Threads of an encoder, any other's is one: numbers of the plan, because x264 gives other bytes for each, libvpx for one than
+for more, and FFmpeg's own a slice for each (docs/decisions/0013)."""
+
+_LAST_WORD = {
+    "libx264": {"x264-params": "cpu-independent=1"},
+    "libx264rgb": {"x264-params": "cpu-independent=1"},
+}
+"""What stands behind all that a user sets. x264's AVX-512 code for the macroblock tree reads memory that nobody wrote, and
+gives other pictures for it; without the code that gives other bytes on other processors it does not run."""
+
+
+def _options(options: OutputOptions, fmt: VideoFormat) -> dict[str, str]:
+    """FFmpeg's options for one encoder; what the user sets freely wins over all but `_LAST_WORD`."""
     found = {"chroma_sample_location": siting_name(fmt.color.siting)}
     if not _RATE_KEYS & options.options.keys():
         found |= _quality(options)
-    found |= _manner(options, fmt, threads)
+    found |= _manner(options, fmt)
     for key, value in (
         *hdr_options(options.codec, fmt.hdr).items(),
         *options.options.items(),
+        *_LAST_WORD.get(options.codec, {}).items(),
     ):
         joined = key.endswith("-params") and key in found
         found[key] = f"{found[key]}:{value}" if joined else value
@@ -88,18 +109,18 @@ def _quality(options: OutputOptions) -> dict[str, str]:
     return {}
 
 
-def _manner(options: OutputOptions, fmt: VideoFormat, threads: int) -> dict[str, str]:
+def _manner(options: OutputOptions, fmt: VideoFormat) -> dict[str, str]:
     """Speed, threads and what else an encoder needs to do what is expected of it."""
-    codec = options.codec
+    codec, threads = options.codec, THREADS.get(options.codec, 1)
     preset = own_preset(options)
     if codec == "libx264":
         return {"preset": preset}
     if codec == "libx265":
-        # Frame threads change what x265 decides; one keeps bytes equal on any number of cores.
+        # Frame threads change what x265 decides; threads over rows do not.
         params = f"log-level=none:pools={threads}:frame-threads=1"
         return {"preset": preset, "x265-params": params}
     if codec == "libsvtav1":
-        return {"preset": preset, "svtav1-params": f"lp={min(threads, 6)}"}
+        return {"preset": preset, "svtav1-params": f"lp={threads}"}
     if codec == "libvpx-vp9":
         return {"deadline": "good", "cpu-used": preset, "row-mt": "1", "g": "240"}
     if codec.endswith("_nvenc"):
@@ -143,10 +164,10 @@ def presets_of(codec: str) -> tuple[str, ...]:
     return PRESETS
 
 
-def open_encoder(options: OutputOptions, fmt: VideoFormat, threads: int) -> VideoCodecContext:
+def open_encoder(options: OutputOptions, fmt: VideoFormat) -> VideoCodecContext:
     """An open encoder for `fmt` (see encoded_format). Raises OutputError."""
     context = cast(VideoCodecContext, CodecContext.create(options.codec, "w"))
-    configure(context, options, fmt, threads)
+    configure(context, options, fmt)
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
@@ -154,9 +175,7 @@ def open_encoder(options: OutputOptions, fmt: VideoFormat, threads: int) -> Vide
     return context
 
 
-def configure(
-    context: VideoCodecContext, options: OutputOptions, fmt: VideoFormat, threads: int
-) -> None:
+def configure(context: VideoCodecContext, options: OutputOptions, fmt: VideoFormat) -> None:
     """Settings of an encoder that is not open yet. Raises OutputError."""
     name = encoder_pixel_format(options.codec, fmt)
     if name is None:
@@ -174,11 +193,11 @@ def configure(
     context.color_primaries = fmt.color.primaries
     context.color_trc = fmt.color.transfer
     context.color_range = 2 if fmt.color.full_range else 1
-    context.thread_count = threads  # x264 gives other bytes with other counts
+    context.thread_count = THREADS.get(options.codec, 1)
     # As FFmpeg itself has it. PyAV's default, threads over slices, costs x264 a fourth of its speed.
     context.thread_type = "AUTO"
     context.flags |= Flags.bitexact | Flags.global_header
-    context.options = _options(options, fmt, threads)
+    context.options = _options(options, fmt)
 
 
 def refused(options: OutputOptions, fmt: VideoFormat, error: Exception) -> OutputError:

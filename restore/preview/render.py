@@ -155,7 +155,7 @@ class _Chain:
         problems = check_output(spec.output, result, Path("out.mkv"), processed)
         if problems:
             raise PipelineFileError([f"{spec.name}.toml: [output]: {p}" for p in problems])
-        self.spec, self.format, self._threads = spec, result, threads
+        self.spec, self.format = spec, result
         self.output = encoded_format(spec.output, result, processed)
         # As `restore run` will choose, so that its cost is foretold.
         backends = BackEnds(device, threads, memo=default_memo())
@@ -169,7 +169,7 @@ class _Chain:
     def open(self, path: Path) -> None:
         """Where the frames go, to see how large they become."""
         self._path = path
-        self._encoder = SegmentEncoder(path, self.output, self.spec.output, self._threads)
+        self._encoder = SegmentEncoder(path, self.output, self.spec.output)
 
     def render(self, window: Sequence[FrameBatch], first: int, stop: int) -> FrameBatch:
         """The window's frames from `first` until `stop`; the first of them is returned."""

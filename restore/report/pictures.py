@@ -94,7 +94,7 @@ class _FilmMaker:
         stacked = replace(self._each, height=2 * height, time_base=Fraction(1, 90_000))
         self._format = encoded_format(_OPTIONS, stacked)
         self._folder, self._file = folder, folder / "film.nut"
-        self._encoder = SegmentEncoder(self._file, self._format, _OPTIONS, 1)
+        self._encoder = SegmentEncoder(self._file, self._format, _OPTIONS)
         self._shrink = Projector(panel, self._each, "lanczos3")
         self._panel = panel
         self._times: list[Fraction] = []

@@ -255,15 +255,13 @@ class _Run:
         self.listener.note(text)
 
     def _encode(self, worker: Worker, feed: Feed | OnePass, segment: Segment) -> None:
-        encoder = SegmentEncoder(
-            self.journal.file(segment), self.prepared.output, self.spec.output, self.threads
-        )
+        encoder = SegmentEncoder(self.journal.file(segment), self.prepared.output, self.spec.output)
         writer = Behind(encoder.encode, _QUEUED_BATCHES, "encode")
         side, frames = None, feed.frames_of(segment)
         if self.side is not None:
             first_time = self.source.video.start_pts * self.index.time_base
             path = self.journal.file(segment, self.side.kind)
-            side = SideWriter(self.side, path, self.threads, first_time)
+            side = SideWriter(self.side, path, first_time)
             frames = side.watch(frames)
         try:
             with closing(worker(frames)) as made:

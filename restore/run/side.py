@@ -79,14 +79,14 @@ def prepare_side(
 class SideWriter:
     """One segment of the comparison, made in a thread of its own."""
 
-    def __init__(self, side: Side, path: Path, threads: int, first: Fraction) -> None:
+    def __init__(self, side: Side, path: Path, first: Fraction) -> None:
         """`first`: seconds of the video's first frame, which is 0 in the picture."""
         panel = panel_format(side.before, side.after)
         self._side, self._first = side, first
         self._composer = Composer(side.view, panel)
         kernel = side.view.kernel
         self._projectors = [Projector(f, panel, kernel) for f in (side.before, side.after)]
-        self._encoder = SegmentEncoder(path, side.encoded, side.options, threads)
+        self._encoder = SegmentEncoder(path, side.encoded, side.options)
         self._before: dict[int, FrameBatch] = {}
         self._behind = Behind(self._encode, _QUEUED, "side")
 

@@ -37,7 +37,7 @@ def write(
     base = VideoFormat(*size, Chroma.C420, 8, Fraction(1, 1000), COLOR)
     fmt = encoded_format(LOSSLESS, base)
     segment = path.with_suffix(".nut")
-    with SegmentEncoder(segment, fmt, LOSSLESS, 1) as encoder:
+    with SegmentEncoder(segment, fmt, LOSSLESS) as encoder:
         for number, time in enumerate(times):
             planes = tuple(
                 torch.full((1, 1, h, w), 128 if n else 20 + time // 4 // slow, dtype=torch.uint8)
@@ -58,7 +58,7 @@ def write(
 
 
 def made(a: Path, b: Path, output: Path, **settings: object) -> Compared:
-    job = Comparison(a, b, output, PLAIN, LOSSLESS, threads=1, **settings)  # type: ignore[arg-type]
+    job = Comparison(a, b, output, PLAIN, LOSSLESS, **settings)  # type: ignore[arg-type]
     return compare(job, lambda _: None, lambda _: None)
 
 
@@ -136,7 +136,7 @@ def test_any_container_holds_it_with_the_sound(name: str, tmp_path: Path) -> Non
     ffmpeg.output(picture, sound, str(clip), **options).run(cmd=FFMPEG, quiet=True)
     codec = "libvpx-vp9" if name == "out.webm" else "libx264"
     options = OutputOptions(use="preview", codec=codec, preset="ultrafast")
-    job = Comparison(clip, clip, tmp_path / name, View(mode="grid"), options, threads=1)
+    job = Comparison(clip, clip, tmp_path / name, View(mode="grid"), options)
     notes: list[str] = []
     result = compare(job, notes.append, lambda _: None)
     assert (result.frames, result.pairs) == (10, 10)
@@ -147,7 +147,7 @@ def test_any_container_holds_it_with_the_sound(name: str, tmp_path: Path) -> Non
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     a = write(tmp_path / "a.mkv", VFR)
-    job = Comparison(a, a, tmp_path / "one.mp4", threads=2)
+    job = Comparison(a, a, tmp_path / "one.mp4")
     for output in (tmp_path / "one.mp4", tmp_path / "two.mp4"):
         compare(replace(job, output=output), lambda _: None, lambda _: None)
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
@@ -179,7 +179,7 @@ def test_a_mistake_is_said_and_leaves_nothing(name: str, tmp_path: Path) -> None
     clip = write(tmp_path / "clip.mkv", [0, 40, 80])
     change, expected = mistakes(tmp_path, clip)[name]
     before = {p: p.read_bytes() for p in tmp_path.rglob("*")}
-    job = Comparison(clip, clip, tmp_path / "out.mp4", threads=1)
+    job = Comparison(clip, clip, tmp_path / "out.mp4")
     with pytest.raises((OutputError, InputError), match=expected):
         compare(change(job), lambda _: None, lambda _: None)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*")} == before

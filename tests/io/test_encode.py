@@ -33,10 +33,10 @@ FAST = {
 PTS = [7000, 7040, 7080, 7160, 7200, 7233, 7300, 7340]
 
 
-def written(path: Path, fmt: VideoFormat, options: OutputOptions, threads: int = 1) -> VideoFormat:
+def written(path: Path, fmt: VideoFormat, options: OutputOptions) -> VideoFormat:
     target = encoded_format(options, fmt)
     batch = make_batch(target, PTS)
-    with SegmentEncoder(path, target, options, threads) as encoder:
+    with SegmentEncoder(path, target, options) as encoder:
         encoder.write(batch[:3])
         encoder.write(batch[3:])
     return target
@@ -46,7 +46,7 @@ def written(path: Path, fmt: VideoFormat, options: OutputOptions, threads: int =
 def test_times_are_exact_and_bytes_repeat(tmp_path: Path, codec: str) -> None:
     options = OutputOptions(codec=codec, preset=FAST[codec])
     for name in ("a.nut", "b.nut"):
-        written(tmp_path / name, make_format(), options, threads=2)
+        written(tmp_path / name, make_format(), options)
     assert frame_times(tmp_path / "a.nut") == [Fraction(p - PTS[0], 1000) for p in PTS]
     assert (tmp_path / "a.nut").read_bytes() == (tmp_path / "b.nut").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nut", "b.nut"]
@@ -57,7 +57,7 @@ def test_any_time_base_is_kept(tmp_path: Path, base: Fraction) -> None:
     fmt = make_format(time_base=base)
     options = OutputOptions(preset="medium")  # B frames
     ticks = [5, 6, 8, 9, 10, 13, 14, 15]
-    with SegmentEncoder(tmp_path / "a.nut", fmt, options, 1) as encoder:
+    with SegmentEncoder(tmp_path / "a.nut", fmt, options) as encoder:
         encoder.write(make_batch(fmt, ticks))
     assert frame_times(tmp_path / "a.nut") == [(t - 5) * base for t in ticks]
 
@@ -184,9 +184,19 @@ def test_nvenc_gets_its_own_words_and_planes() -> None:
     target = encoded_format(options, make_format(depth=10))
     assert encoder_pixel_format("hevc_nvenc", target) == "p010le"
     context = CodecContext.create("hevc_nvenc", "w")
-    configure(context, options, target, threads=1)
+    configure(context, options, target)
     told = {key: context.options[key] for key in ("preset", "rc", "cq", "b")}
     assert told == {"preset": "p6", "rc": "vbr", "cq": "21", "b": "0"}
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx264rgb"])
+@pytest.mark.parametrize("given", [{}, {"x264-params": "keyint=10:bframes=0"}])
+def test_the_last_word_on_x264_is_ours(codec: str, given: dict[str, str]) -> None:
+    options = OutputOptions(codec=codec, options=given)
+    context = CodecContext.create(codec, "w")
+    configure(context, options, encoded_format(options, make_format()))
+    params = context.options["x264-params"].split(":")
+    assert params == [*filter(None, given.get("x264-params", "").split(":")), "cpu-independent=1"]
 
 
 def test_p010_holds_the_codes_in_the_upper_bits() -> None:
@@ -240,7 +250,7 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     fmt = make_format()
     with (
         pytest.raises(RuntimeError, match="stage"),
-        SegmentEncoder(tmp_path / "a.nut", fmt, OutputOptions(), 1) as encoder,
+        SegmentEncoder(tmp_path / "a.nut", fmt, OutputOptions()) as encoder,
     ):
         encoder.write(make_batch(fmt, PTS))
         raise RuntimeError("stage")
@@ -248,20 +258,20 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_segment_without_frames_is_refused(tmp_path: Path) -> None:
-    encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions(), 1)
+    encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions())
     with pytest.raises(OutputError, match="a segment without frames cannot be written"):
         encoder.close()
 
 
 def test_codes_of_another_depth_are_refused(tmp_path: Path) -> None:
-    encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions(), 1)
+    encoder = SegmentEncoder(tmp_path / "a.nut", make_format(), OutputOptions())
     with pytest.raises(ValueError, match="expected 8-bit codes of 64x48 C420, got 10-bit"):
         encoder.write(make_batch(make_format(depth=10), PTS))
 
 
 def test_time_that_stands_still_is_refused(tmp_path: Path) -> None:
     fmt = make_format()
-    with SegmentEncoder(tmp_path / "a.nut", fmt, OutputOptions(), 1) as encoder:
+    with SegmentEncoder(tmp_path / "a.nut", fmt, OutputOptions()) as encoder:
         encoder.write(make_batch(fmt, [0, 40]))
         with pytest.raises(ValueError, match="frame 2: pts 40 after 40"):
             encoder.write(make_batch(fmt, [40], first=2))
@@ -360,9 +370,7 @@ def test_a_value_the_encoder_refuses_is_found() -> None:
 def test_x264_makes_one_slice_a_frame_on_several_threads() -> None:
     """Threads over slices, PyAV's default, would cost a fourth of the speed and some of the quality."""
     fmt = make_format(160, 128)
-    encoder = open_encoder(
-        OutputOptions(preset="veryfast"), encoded_format(OutputOptions(), fmt), 2
-    )
+    encoder = open_encoder(OutputOptions(preset="veryfast"), encoded_format(OutputOptions(), fmt))
     data = b""
     for n in range(4):
         frame = av.VideoFrame(160, 128, "yuv420p")

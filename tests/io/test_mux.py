@@ -59,7 +59,7 @@ def encoded(clip: Path, folder: Path, options: OutputOptions, cuts: Sequence[int
     segments = []
     for n, (start, end) in enumerate(zip([0, *cuts], [*cuts, len(frames)], strict=True)):
         segments.append(folder / f"{n}.nut")
-        with SegmentEncoder(segments[-1], fmt, options, 1) as encoder:
+        with SegmentEncoder(segments[-1], fmt, options) as encoder:
             encoder.write(frames[start:end])
     pts_ms = [info.pts * fmt.time_base * 1000 for info in frames.frames]
     return Job(source, segments, pts_ms, fmt)
@@ -212,7 +212,7 @@ def test_a_part_keeps_its_sync(
     plan = plan_streams(source, "mkv", wish)
     frames = FrameBatch.cat(list(decode(source)))[9:21]
     part = tmp_path / "part.nut"
-    with SegmentEncoder(part, irregular.format, OutputOptions(preset="faster"), 1) as encoder:
+    with SegmentEncoder(part, irregular.format, OutputOptions(preset="faster")) as encoder:
         encoder.write(frames)
     out = tmp_path / "out.mkv"
     join([part], source, plan, out, irregular.format, span)

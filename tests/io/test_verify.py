@@ -62,7 +62,7 @@ def made(
     asked = None if span is None else Span(seconds[0] + span[0], seconds[0] + span[1])
     wanted = [n for n, s in enumerate(seconds) if asked is None or asked.holds(s)]
     segment, out = clip.with_name("0.nut"), clip.with_name(name)
-    with SegmentEncoder(segment, fmt, options, 1) as encoder:
+    with SegmentEncoder(segment, fmt, options) as encoder:
         encoder.write(frames[wanted[0] : wanted[-1] + 1])
     plan = plan_streams(source, out.suffix[1:], "copy", span is not None)
     join([segment], source, plan, out, fmt, asked)
@@ -122,7 +122,7 @@ def test_a_lossy_encoder_adds_no_sample_where_the_container_hides_its_padding(
     frames = FrameBatch.cat(list(decode(source)))[:4]
     fmt = encoded_format(options, source.video.format)
     segment, out = tmp_path / "0.nut", tmp_path / "out.webm"
-    with SegmentEncoder(segment, fmt, options, 1) as encoder:
+    with SegmentEncoder(segment, fmt, options) as encoder:
         encoder.write(frames)
     plan = plan_streams(source, "webm", "copy")
     join([segment], source, plan, out, fmt)
