@@ -59,6 +59,10 @@ class Index:
     """What went wrong in the decode that the index was made from."""
     repairs: list[Repair] = field(default_factory=list)
     """What was done about damaged and lost frames."""
+    captioned: int = 0
+    """Frames that carry closed captions."""
+    scaled: int = 0
+    """Frames that were decoded in another size and scaled."""
     complete: bool = False
 
     def note(self, frames: Iterable[FrameInfo]) -> None:
@@ -71,6 +75,8 @@ class Index:
                 self.damaged.append(info.index)
             if info.repeats is not None:
                 self.repeats.append(info.index)
+            self.captioned += bool(info.captions)
+            self.scaled += info.scaled
 
     def add_cuts(self, frames: Iterable[int]) -> None:
         """Detectors may report one cut twice, and a late one after a later one."""

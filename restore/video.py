@@ -94,6 +94,10 @@ class FrameInfo:
     """Its picture was made, wholly or in part, from its neighbours (see restore.conceal)."""
     repeats: int | None = None
     """Index of the frame whose picture this one shows again; None: a picture of its own."""
+    captions: bytes = b""
+    """Closed captions (EIA-608 and 708) that came with it, for the encoder (see restore.io.captions)."""
+    scaled: bool = False
+    """It was decoded in another size than most and scaled to theirs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from restore.errors import InputError
+from restore.io.captions import captions_of
 from restore.io.filters import undo_fields
 from restore.io.geometry import chroma_error, place_map, place_planes, shift_chroma
 from restore.io.length import missing_bytes
@@ -140,6 +141,7 @@ def _info(
         duration=timed.duration,
         picture_type=picture_type(frame),
         damaged=bool(frame.is_corrupt),
+        captions=captions_of(frame),
     )
 
 

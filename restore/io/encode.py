@@ -14,7 +14,14 @@ from av.video.stream import VideoStream
 
 from restore.errors import OutputError
 from restore.io.check import check_output
-from restore.io.encoder import NOMINAL_RATE, NUMBERED, configure, open_encoder, refused
+from restore.io.encoder import (
+    NOMINAL_RATE,
+    NUMBERED,
+    carries_captions,
+    configure,
+    open_encoder,
+    refused,
+)
 from restore.io.formats import encoded_format, encoder_pixel_format
 from restore.io.output import OutputOptions, container_of
 from restore.io.pixels import from_planes
@@ -48,6 +55,7 @@ class SegmentEncoder:
         self._format = fmt
         self._options = options
         self._name = encoder_pixel_format(options.codec, self._format) or ""
+        self._captions = carries_captions(options)
         self._container: av.container.OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._start = 0
@@ -70,10 +78,12 @@ class SegmentEncoder:
         ValueError for a batch of another format."""
         self._check(batch)
         arrays = [p.cpu().numpy() for p in batch.planes]
-        return [
-            (info, from_planes([a[n, 0] for a in arrays], self._format, self._name))
-            for n, info in enumerate(batch.frames)
-        ]
+        made: EncoderFrames = []
+        for n, info in enumerate(batch.frames):
+            captions = info.captions if self._captions else b""
+            planes = [a[n, 0] for a in arrays]
+            made.append((info, from_planes(planes, self._format, self._name, captions)))
+        return made
 
     def encode(self, frames: EncoderFrames) -> None:
         """The second half, in order. Raises as `write` does."""

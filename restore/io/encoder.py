@@ -118,7 +118,8 @@ def _manner(options: OutputOptions, fmt: VideoFormat) -> dict[str, str]:
     if codec == "libx265":
         # Frame threads change what x265 decides; threads over rows do not.
         params = f"log-level=none:pools={threads}:frame-threads=1"
-        return {"preset": preset, "x265-params": params}
+        # The one encoder that leaves captions out unless it is asked.
+        return {"preset": preset, "x265-params": params, "a53cc": "1"}
     if codec == "libsvtav1":
         return {"preset": preset, "svtav1-params": f"lp={threads}"}
     if codec == "libvpx-vp9":
@@ -212,6 +213,20 @@ def refused(options: OutputOptions, fmt: VideoFormat, error: Exception) -> Outpu
         f"{options.codec} refuses {fmt.width}x{fmt.height} {described(fmt)} with "
         f"preset {options.preset!r} and options {options.options}: {error}; try fewer options"
     )
+
+
+def carries_captions(options: OutputOptions) -> bool:
+    """The encoder writes the closed captions that come with frames into its bitstream."""
+    refused = options.options.get("a53cc") in (
+        "0",
+        "false",
+        "no",
+        "disable",
+        "disabled",
+        "n",
+        "off",
+    )
+    return "a53cc" in private_options(options.codec) and not refused
 
 
 @cache

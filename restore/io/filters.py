@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from av.filter import Graph
 
+from restore.io.captions import spread_captions
 from restore.io.fields import match_fields
 from restore.io.picture import Picture, frame_of, in_format, luma_codes, planes_in
 from restore.io.pixels import rescaled
@@ -113,7 +114,9 @@ def _made(
     frame.opaque = origin.frame.opaque
     info = origin.info
     if fields == 2:
-        info = replace(info, pts=2 * info.pts + field * info.duration)
+        # Captions are text that goes on: shown twice, it would be written twice.
+        captions = b"" if field else info.captions
+        info = replace(info, pts=2 * info.pts + field * info.duration, captions=captions)
     return replace(origin, frame=frame, info=info)
 
 
@@ -209,8 +212,11 @@ def _spread(cycle: list[Picture], repeat: int) -> Iterator[Picture]:
         if max(durations) - min(durations) <= 2 * fine + min(durations) // 20:
             count = len(kept)
             starts = [start + (2 * k * (end - start) + count) // (2 * count) for k in range(count)]
-    for n, at, until in zip(kept, starts, [*starts[1:], end], strict=True):
-        info: FrameInfo = replace(infos[n], pts=at, duration=until - at)
+    captions = [i.captions for i in infos]
+    if repeat >= 0:
+        captions = spread_captions(captions, len(kept))
+    for n, at, until, text in zip(kept, starts, [*starts[1:], end], captions, strict=True):
+        info: FrameInfo = replace(infos[n], pts=at, duration=until - at, captions=text)
         yield replace(cycle[n], info=info)
 
 

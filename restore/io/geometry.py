@@ -15,7 +15,7 @@ from av.sidedata.sidedata import Type
 from torch import Tensor
 
 from restore.color import Siting
-from restore.io.picture import side_data_of
+from restore.io.side_data import side_data_of
 from restore.planes import resample
 from restore.video import Chroma, Planes, QuantMap, VideoFormat
 

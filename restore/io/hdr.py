@@ -9,7 +9,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from restore.color import HdrMetadata, MasteringDisplay
-from restore.io.picture import side_data_of
+from restore.io.side_data import side_data_of
 
 _DYNAMIC = {
     Type.DYNAMIC_HDR_PLUS: "HDR10+",

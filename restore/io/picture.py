@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.sidedata.sidedata import SideData
 
 from restore.io.pixels import plain_name, rescaled
 from restore.video import FrameInfo, QuantMap
@@ -25,14 +24,6 @@ class Picture:
     info: FrameInfo
     quant: QuantMap | None = None
     """As decoded: not yet cropped or turned."""
-
-
-def side_data_of(frame: av.VideoFrame) -> list[SideData]:
-    """What a decoded frame carries along; nothing where PyAV does not know a kind of it (18.1 raises at Exif)."""
-    try:
-        return list(cast(Iterable[SideData], frame.side_data))
-    except ValueError:
-        return []
 
 
 def in_format(frame: av.VideoFrame, name: str) -> av.VideoFrame:

@@ -12,6 +12,7 @@ from av.video.format import VideoFormat as AvFormat
 from av.video.plane import VideoPlane
 
 from restore.color import Matrix
+from restore.io.captions import captioned_frame
 from restore.rgb import inner_depth, ycbcr_codes
 from restore.video import Chroma, VideoFormat
 
@@ -172,10 +173,13 @@ def packed_planes(frame: av.VideoFrame) -> list[npt.NDArray[np.uint8]]:
     ]
 
 
-def from_planes(planes: Sequence[Codes], fmt: VideoFormat, pixel_format: str) -> av.VideoFrame:
+def from_planes(
+    planes: Sequence[Codes], fmt: VideoFormat, pixel_format: str, captions: bytes = b""
+) -> av.VideoFrame:
     """A frame for an encoder that holds copies of `planes` and says what colour they are; `pixel_format`
-    is of WRITTEN. R, G, B come in the order G, B, R, as FFmpeg keeps them."""
-    frame = av.VideoFrame(fmt.width, fmt.height, pixel_format)
+    is of WRITTEN. R, G, B come in the order G, B, R, as FFmpeg keeps them. It carries `captions`."""
+    size = (fmt.width, fmt.height, pixel_format)
+    frame = captioned_frame(*size, captions) if captions else av.VideoFrame(*size)
     frame.colorspace, frame.color_primaries = fmt.color.matrix, fmt.color.primaries
     frame.color_trc, frame.color_range = fmt.color.transfer, 2 if fmt.color.full_range else 1
     if pixel_format in ("bgr0", "rgb24"):

@@ -23,7 +23,7 @@ import torch
 from av.sidedata.encparams import VideoEncParams, VideoEncParamsType
 from av.sidedata.sidedata import Type
 
-from restore.io.picture import side_data_of
+from restore.io.side_data import side_data_of
 from restore.video import QuantMap
 
 Steps = npt.NDArray[np.float32]

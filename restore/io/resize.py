@@ -66,7 +66,8 @@ def one_size(pictures: Iterable[Picture], video: VideoStream) -> Iterator[Pictur
             yield picture
         else:
             aspect = fmt.sample_aspect * stated_aspect(frame) / usual
-            yield replace(picture, frame=_fitted(frame, video, aspect), quant=None)
+            info = replace(picture.info, scaled=True)
+            yield replace(picture, frame=_fitted(frame, video, aspect), info=info, quant=None)
 
 
 def stated_aspect(frame: av.VideoFrame) -> Fraction:
