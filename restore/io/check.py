@@ -11,23 +11,24 @@ from typing import cast
 
 import av
 import numpy as np
+from av.codec.codec import Capabilities
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
+from restore.io.applied import not_applied
 from restore.io.containers import LEAD, is_matroska, muxer_options
 from restore.io.encoder import (
     KNOWN,
     configure,
-    generic_options,
     open_encoder,
     presets_of,
-    private_options,
 )
 from restore.io.formats import encoder_pixel_format, find_format
 from restore.io.hdr import CARRIERS, lost_hdr
 from restore.io.output import CONTAINERS, OutputOptions, fitted_to, unknown_container
 from restore.io.pixels import Codes, from_planes
+from restore.io.shaping import problems_of
 from restore.options import hint
 from restore.video import VideoFormat
 
@@ -52,7 +53,7 @@ def check_output(
         near = hint(options.codec, KNOWN)
         return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
-    _check_free_options(options, problems)
+    problems += problems_of(options.codec, options.options)
     lost = lost_hdr(options.codec, fmt.hdr)
     if lost:
         problems.append(
@@ -73,28 +74,45 @@ def _check_preset(options: OutputOptions, problems: list[str]) -> None:
         problems.append(f"preset: expected a preset, got {options.preset!r}{near}")
 
 
-def _check_free_options(options: OutputOptions, problems: list[str]) -> None:
-    known = private_options(options.codec) | generic_options(options.codec)
-    for key in options.options:
-        if key not in known:
-            problems.append(f"options: {options.codec} has no option {key!r}{hint(key, known)}")
-
-
 def _try_open(
     options: OutputOptions, fmt: VideoFormat, container: str, problems: list[str]
 ) -> None:
     """Open the encoder, then write a file with it and read that back."""
     try:
-        open_encoder(options, fmt)
+        ignored = _ignored(options, fmt)
     except OutputError as error:
         problems.append(str(error))
         return
+    problems += [f"options: {options.codec} says: {text}; change or leave out" for text in ignored]
+    problems += not_applied(options, fmt)
     reason = _refusal(container, options, fmt)
     if reason is not None:
         problems.append(
             f"codec: {container} cannot hold {options.codec}: {reason}; "
             f"try {', '.join(_able(container, fmt))}, or an .mkv file"
         )
+
+
+def _ignored(options: OutputOptions, fmt: VideoFormat) -> list[str]:
+    """What an encoder complains of when it opens, because of the free options: it goes on without them. Raises
+    OutputError where it does not open."""
+    plain = options.model_copy(update={"options": {}})
+    before = _complaints(plain, fmt) if options.options else []
+    said = _complaints(options, fmt)
+    return [text for text in said if text not in before] if options.options else []
+
+
+def _complaints(options: OutputOptions, fmt: VideoFormat) -> list[str]:
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as logs:
+            open_encoder(options, fmt)
+        return list(dict.fromkeys(text.strip() for _, _, text in logs))
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip)
 
 
 def _able(container: str, fmt: VideoFormat) -> list[str]:
@@ -182,6 +200,7 @@ def _video_encoders() -> frozenset[str]:
             codec = av.Codec(name, "w")
         except ValueError:  # a decoder only
             continue
-        if codec.type == "video" and codec.name == name:
+        hardware = codec.capabilities & (Capabilities.hardware | Capabilities.hybrid)
+        if codec.type == "video" and codec.name == name and (name in KNOWN or not hardware):
             names.add(name)
     return frozenset(names)

@@ -15,6 +15,7 @@ from restore.errors import OutputError
 from restore.io.formats import described, encoder_pixel_format
 from restore.io.hdr import hdr_options
 from restore.io.output import OutputOptions
+from restore.io.shaping import problems_of
 from restore.io.tags import siting_name
 from restore.video import Chroma, VideoFormat
 
@@ -87,8 +88,9 @@ def _options(options: OutputOptions, fmt: VideoFormat) -> dict[str, str]:
         *options.options.items(),
         *_LAST_WORD.get(options.codec, {}).items(),
     ):
-        joined = key.endswith("-params") and key in found
-        found[key] = f"{found[key]}:{value}" if joined else value
+        between = ":" if key.endswith("-params") else "" if key == "flags" else None
+        joined = between is not None and key in found
+        found[key] = f"{found[key]}{between}{value}" if joined else value
     return found
 
 
@@ -178,6 +180,9 @@ def open_encoder(options: OutputOptions, fmt: VideoFormat) -> VideoCodecContext:
 
 def configure(context: VideoCodecContext, options: OutputOptions, fmt: VideoFormat) -> None:
     """Settings of an encoder that is not open yet. Raises OutputError."""
+    problems = problems_of(options.codec, options.options)
+    if problems:  # whoever built them: no encoder is ever given others
+        raise OutputError("\n".join(f"[output]: {p}" for p in problems))
     name = encoder_pixel_format(options.codec, fmt)
     if name is None:
         raise OutputError(
@@ -234,10 +239,3 @@ def private_options(codec: str) -> frozenset[str]:
     """Names of an encoder's own options."""
     context = CodecContext.create(codec, "w")
     return frozenset(o.name for o in context.supported_options.private)
-
-
-@cache
-def generic_options(codec: str) -> frozenset[str]:
-    """Names of the options that FFmpeg has for every codec."""
-    context = CodecContext.create(codec, "w")
-    return frozenset(o.name for o in context.supported_options.generic)

@@ -40,7 +40,8 @@ class OutputOptions(Options):
     """FFmpeg's name, for example yuv420p10le; auto: the chain's chroma and depth, or the nearest that
     the encoder takes. Odd sizes are written in 4:4:4 where they must be."""
     options: dict[str, str] = Field(default_factory=dict)
-    """Free options of the encoder, as FFmpeg names them, for example {"tune": "grain"}; they win over all else."""
+    """Free options of the encoder, as FFmpeg names them, for example {"tune": "grain"}: those that shape the picture and do
+    nothing else. They win over the defaults."""
     audio: Literal["copy", "flac", "none"] = "copy"
     """copy: bit for bit where the container allows, else lossless FLAC; flac: always; none: drop."""
     dither: bool = True

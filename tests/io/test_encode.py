@@ -320,7 +320,8 @@ FMT = make_format()
             "out.mkv",
             [
                 "preset: expected a preset, got 'mediun'; did you mean 'medium'?",
-                "options: libx264 has no option 'tun'; did you mean 'tune'?",
+                "options.tun: expected an option of libx264 that shapes the picture and does nothing else, got 'tun'; "
+                "did you mean 'tune'?",
                 "pixel_format: libx264 cannot encode 'yuv420'; did you mean 'yuv420p'?",
             ],
         ),
@@ -363,7 +364,7 @@ def test_odd_sizes_in_an_explicit_format_are_a_problem() -> None:
 
 
 def test_a_value_the_encoder_refuses_is_found() -> None:
-    (problem,) = check_output(OutputOptions(options={"tune": "grian"}), FMT, Path("out.mkv"))
+    (problem,) = check_output(OutputOptions(options={"profile": "grian"}), FMT, Path("out.mkv"))
     assert problem.startswith("libx264 refuses 64x48 yuv420p with preset 'medium'")
 
 

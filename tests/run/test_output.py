@@ -300,7 +300,8 @@ def test_hdr_metadata_is_not_lost_in_silence(hdr: Path, run_empty: Run) -> None:
         (
             "out.mkv",
             ["output.codec=libx265", "output.options.tun=grain"],
-            "libx265 has no option 'tun'; did you mean 'tune'",
+            "options.tun: expected an option of libx265 that shapes the picture and does nothing else, got 'tun'; "
+            "did you mean 'tune'",
         ),
     ],
 )
