@@ -36,7 +36,11 @@ def _processed(
 ) -> FrameBatch:
     past, future = stage.window
     with torch.inference_mode(), meter(where):
-        planes = stage.process(clip)
+        try:
+            planes = stage.process(clip)
+        except Exception as error:
+            error.add_note(f"in {where}")
+            raise
     try:
         return clip[past : len(clip) - future].with_planes(planes, output)
     except ValueError as error:

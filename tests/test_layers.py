@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
     {"errors", "options", "allocation", "loading", "threads", "writing"},
-    {"resources", "color", "detectors"},
+    {"resources", "color", "detectors", "faults"},
     {"video"},
     {"planes"},
     {"rgb", "warping"},

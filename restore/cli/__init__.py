@@ -5,34 +5,18 @@ Exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
-import traceback
 from typing import Annotated, NoReturn
 
 import typer
-from rich.text import Text
 
 from restore import __version__
 from restore.cli import about, inspect, look, many, media, training
-from restore.cli.console import err, error_line, out
-from restore.errors import RestoreError
+from restore.cli.console import out, print_error
+from restore.faults import is_internal
 from restore.io.text import printable
-
-_REFUSED = frozenset(
-    {
-        errno.ENAMETOOLONG,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.ELOOP,
-    }
-)
-"""What the system says of a path, or of the disk it is on, that a user can change."""
 
 app = typer.Typer(
     name="restore",
@@ -48,6 +32,9 @@ app = typer.Typer(
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show where in restore an error arose.")
+    ] = False,
 ) -> None:
     if version:
         out.print(f"restore {__version__}")
@@ -71,32 +58,18 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
-    except RestoreError as error:
-        for line in str(error).splitlines():
-            err.print(error_line(line))
-        code = 2
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except OSError as error:
-        code = _refused_path(error)
     except Exception as error:
-        code = _usage_error(error)
+        code = _failed(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _refused_path(error: OSError) -> int:
-    """A name that is too long or a folder without permission may be met anywhere; the rest is ours."""
-    if error.filename is None or error.errno not in _REFUSED:
-        return _usage_error(error)
-    err.print(error_line(f"{os.fsdecode(error.filename)}: {error.strerror}"))
-    return 2
-
-
-def _usage_error(error: Exception) -> int:
-    """Click's complaints about the command line keep its code 2; the rest is ours."""
+def _failed(error: Exception) -> int:
+    """Says what went wrong; click's complaints about the command line in its own words."""
     show = getattr(error, "show", None)
     if callable(show):
         # Click prints on a console of its own.
@@ -108,11 +81,5 @@ def _usage_error(error: Exception) -> int:
         return int(getattr(error, "exit_code", 2))
     if type(error).__name__ == "Abort":
         return 130
-    err.print(
-        Text.assemble(
-            ("internal error:", "bold red"),
-            " this is a fault of restore, not yours; please report it with:",
-        )
-    )
-    err.print("".join(traceback.format_exception(error)))
-    return 1
+    print_error(error)
+    return 1 if is_internal(error) else 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from rich.status import Status
 from rich.text import Text
 
 from restore.errors import RestoreError
+from restore.faults import internal, is_internal, told
 from restore.io.text import printable
 
 
@@ -22,7 +25,7 @@ class Terminal(Console):
     change colours or turn the writing direction is spelled out (see io.text.printable). Styles are given by rich.text.Text."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, soft_wrap=True, highlight=False, emoji=False, markup=False)
+        super().__init__(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -54,9 +57,9 @@ def cells(*texts: str) -> Iterator[str]:
     return (printable(" ".join(text.splitlines())) for text in texts)
 
 
-def error_line(text: str) -> Text:
+def error_line(text: str, word: str = "error") -> Text:
     """'error: text', with the first word marked."""
-    return Text.assemble(("error:", "bold red"), f" {text}")
+    return Text.assemble((f"{word}:", "bold red"), f" {text}")
 
 
 PipelineArg = Annotated[
@@ -88,6 +91,26 @@ DeviceOpt = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 _NUMBER = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}", re.ASCII)
 """Of a time: no more digits than a film can need."""
+
+
+VERBOSE = ("-v", "--verbose")
+
+
+def print_error(error: BaseException) -> None:
+    """What a user should know of `error`: of a mistake every line, of a fault of the machine one, of a fault of
+    restore two; where it arose, with --verbose alone."""
+    verbose = any(word in VERBOSE for word in sys.argv)
+    if is_internal(error):
+        err.print(error_line(internal(error), "internal error"))
+        where = "what follows" if verbose else "what the same command says with --verbose"
+        if not verbose and "run" not in sys.argv[1:2]:
+            where = "what 'restore --verbose COMMAND ...' says"
+        err.print(f"this is a fault of restore, not yours; please report it with {where}")
+    else:
+        for line in told(error).splitlines():
+            err.print(error_line(line))
+    if verbose and not isinstance(error, RestoreError):
+        err.print("".join(traceback.format_exception(error)))
 
 
 def time_of(text: str | None, option: str) -> Fraction | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,9 +19,11 @@ from restore.cli.console import (
     err,
     error_line,
     out,
+    print_error,
     time_of,
 )
-from restore.errors import OutputError, RestoreError
+from restore.errors import OutputError
+from restore.faults import is_internal, told
 from restore.writing import json_bytes, write_whole
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def batch(
     fails stops none of the others; results that are there already are not made again.
     """
     from restore.progress import Display, closing_table
-    from restore.run.batch import Outcome, error_text, plan, run_batch, summary
+    from restore.run.batch import Outcome, plan, run_batch, summary
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
@@ -105,10 +106,7 @@ def batch(
             outcomes.append(outcome)
             error = outcome.error
             if error is not None and not outcome.entry.problems:
-                for line in error_text(error).splitlines():
-                    err.print(error_line(line))
-                if not isinstance(error, RestoreError):
-                    err.print("".join(traceback.format_exception(error)))
+                print_error(error)
     except KeyboardInterrupt:
         err.print("interrupted; the same command goes on where it stopped")
         raise typer.Exit(130) from None
@@ -120,14 +118,14 @@ def batch(
     for outcome in outcomes:
         word = words.get(outcome.state) or Text("failed", "red")
         error = outcome.error
-        why = "" if error is None else error_text(error).splitlines()[0]
+        why = "" if error is None else told(error).splitlines()[0]
         name, reason = cells(outcome.entry.input.name, why)
         table.add_row(name, word, reason)
     out.print(table)
     failed = [o.error for o in outcomes if o.error is not None]
     out.print(f"{len(outcomes)} files, {len(failed)} failed")
     if failed:
-        raise typer.Exit(2 if all(isinstance(e, RestoreError) for e in failed) else 1)
+        raise typer.Exit(1 if any(map(is_internal, failed)) else 2)
 
 
 def _tell_problems(entries: Sequence[Entry]) -> bool:

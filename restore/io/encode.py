@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
+from restore.faults import brief, cannot_write, machine_fault
 from restore.io.check import check_output
 from restore.io.encoder import (
     NOMINAL_RATE,
@@ -22,7 +24,7 @@ from restore.io.encoder import (
     open_encoder,
     refused,
 )
-from restore.io.formats import encoded_format, encoder_pixel_format
+from restore.io.formats import described, encoded_format, encoder_pixel_format
 from restore.io.output import OutputOptions, container_of
 from restore.io.pixels import from_planes
 from restore.video import FrameBatch, FrameInfo, VideoFormat
@@ -93,25 +95,30 @@ class SegmentEncoder:
                 raise ValueError(f"frame {info.index}: pts {info.pts} after {self._last}")
             self._last = info.pts
             frame.pts, frame.time_base = self._stamp(info.pts - self._start)
-            self._mux(stream.codec_context.encode(frame))
+            self._mux(self._packets(stream, frame))
 
     def close(self) -> None:
         """Flush and rename: only now does `path` exist. Raises OutputError if nothing was written."""
         if self._container is None or self._stream is None:
             raise OutputError(f"{self._path}: a segment without frames cannot be written")
-        self._mux(self._stream.codec_context.encode(None))
-        self._container.close()
-        self._container = None
-        with self._part.open("rb") as written:
-            os.fsync(written.fileno())
-        self._part.replace(self._path)
+        self._mux(self._packets(self._stream, None))
+        try:
+            self._container.close()
+            self._container = None
+            with self._part.open("rb") as written:
+                os.fsync(written.fileno())
+            self._part.replace(self._path)
+        except (av.FFmpegError, OSError) as error:
+            raise cannot_write(self._part, error) from error
 
     def abort(self) -> None:
         """Leave nothing behind."""
         if self._container is not None:
-            self._container.close()
+            with suppress(av.FFmpegError, OSError):  # what it still holds may not fit on the disk
+                self._container.close()
             self._container = None
-        self._part.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> SegmentEncoder:
         return self
@@ -175,8 +182,19 @@ class SegmentEncoder:
                     self._restamp(packet)
             self._container.mux(packets)
         except (av.FFmpegError, OSError) as error:
+            raise cannot_write(self._part, error, "try another encoder") from error
+
+    def _packets(
+        self, stream: VideoStream, frame: av.VideoFrame | None
+    ) -> list[Packet[VideoStream]]:
+        """What the encoder makes of `frame`, and of those it still holds where there is no more. Raises OutputError."""
+        try:
+            return stream.codec_context.encode(frame)
+        except (av.FFmpegError, MemoryError, RuntimeError) as error:
+            codec, fmt = self._options.codec, self._format
             raise OutputError(
-                f"{self._part}: cannot be written: {error}; is the disk full?"
+                f"{codec}: {fmt.width}x{fmt.height} {described(fmt)} cannot be encoded: "
+                + (machine_fault(error) or f"{brief(error)}; try another preset or another encoder")
             ) from error
 
 

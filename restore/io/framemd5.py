@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from restore import __version__
-from restore.errors import OutputError
+from restore.faults import cannot_write
 from restore.io.pixels import packed_planes
 from restore.io.reader import open_input
 
@@ -45,4 +45,4 @@ def write_framemd5(video: Path, sidecar: Path) -> None:
                     f"0, {pts:10d}, {pts:10d}, {duration:8d}, {size:8d}, {digest.hexdigest()}\n"
                 )
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise OutputError(f"{sidecar}: cannot be written: {error}; is the disk full?") from error
+        raise cannot_write(sidecar, error) from error

@@ -21,6 +21,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
+from restore.faults import cannot_write
 from restore.io.chapters import moved_chapters
 from restore.io.containers import LEAD, is_matroska, is_quicktime, muxer_options, slot_duration
 from restore.io.matroska import PLACEHOLDER, finish_header
@@ -101,7 +102,7 @@ def join(
         if is_matroska(plan.container):
             finish_header(out, fmt.sample_aspect, clock.usual * fmt.time_base)
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise OutputError(f"{out}: cannot be written: {error}; is the disk full?") from error
+        raise cannot_write(out, error, "try an .mkv file") from error
     return tuple(f"stream {index}: {line}" for index, count in counts for line in count.lines())
 
 

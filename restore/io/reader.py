@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -129,6 +130,10 @@ def codec_name(stream: Stream) -> str:
     return context.codec.canonical_name if context else "unknown"
 
 
+_LEAST_MEMORY = 64 << 20
+"""Bytes; a decoder that is refused less than this is refused what it needs."""
+
+
 def frames_of(
     container: InputContainer, stream: VideoStream, report: Report
 ) -> Iterator[av.VideoFrame]:
@@ -145,6 +150,7 @@ def frames_of(
         try:
             yield from context.decode(packet)
         except av.FFmpegError as error:
+            _check_memory(error)
             report("packet", packet.pts if packet.pts is not None else packet.dts, _reason(error))
     for _ in range(_HELD_FRAMES):
         try:
@@ -152,6 +158,7 @@ def frames_of(
         except av.EOFError:
             return
         except av.FFmpegError as error:
+            _check_memory(error)
             report("packet", None, _reason(error))
         else:
             return
@@ -171,6 +178,7 @@ def packets_of(
                     report("demux", packet.pts, "a packet is cut short, or parts of it are lost")
                 yield packet
         except av.FFmpegError as error:
+            _check_memory(error)
             failures += 1
             if failures == 1:
                 report("demux", None, _reason(error))
@@ -179,6 +187,16 @@ def packets_of(
             return
         else:
             return
+
+
+def _check_memory(error: av.FFmpegError) -> None:
+    """Damage can ask for absurd amounts of memory, and is survived; raises `error` where there is none left for
+    anything: what was lost then was not damaged."""
+    if isinstance(error, MemoryError):
+        try:
+            mmap.mmap(-1, _LEAST_MEMORY).close()
+        except OSError:
+            raise error from None
 
 
 def frame_time(frame: av.AudioFrame) -> Fraction | None:

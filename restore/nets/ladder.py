@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from restore.errors import DeviceError
+from restore.faults import out_of_memory
 from restore.nets.engine import Engine, Network, TorchEngine
 
 TILES = (512, 256, 128)
@@ -114,14 +115,6 @@ class Ladder:
         self._note(
             f"{self._network.name}: out of memory with {count} of {width}x{height}; from now on {now}"
         )
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says so: each library has its own words."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    words = ("out of memory", "can't allocate memory", "bad_alloc", "ALLOC_FAILED", "OutOfMemory")
-    return any(word in str(error) for word in words)
 
 
 def wrong_frames(out: Tensor) -> list[int]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from restore.errors import InputError, OutputError, PipelineFileError, RestoreError
+from restore.errors import InputError, OutputError, PipelineFileError
+from restore.faults import told
 from restore.io.output import CONTAINERS
 from restore.options import Options, check, read_toml
 from restore.pipeline import PipelineSpec, find_pipeline, read_pipeline
@@ -169,17 +170,10 @@ def summary(outcomes: Sequence[Outcome]) -> list[dict[str, str | None]]:
             "output": str(o.entry.output),
             "pipeline": o.entry.spec.name,
             "state": o.state,
-            "error": None if o.error is None else error_text(o.error),
+            "error": None if o.error is None else told(o.error),
         }
         for o in outcomes
     ]
-
-
-def error_text(error: BaseException) -> str:
-    """What a user should read of it."""
-    if isinstance(error, RestoreError):
-        return str(error)
-    return f"a fault of restore: {type(error).__name__}: {error}"
 
 
 def _inputs(where: str) -> list[Path]:

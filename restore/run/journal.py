@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from restore.errors import OutputError
+from restore.faults import cannot_write
 from restore.index import Index, Segment
 
 _WHOLE_FILE_LIMIT = 1 << 30
@@ -61,7 +62,7 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
             self._lock = os.open(self.folder, os.O_RDONLY)
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+            raise cannot_write(self.folder, error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -16,6 +17,7 @@ import torch
 
 from restore import __version__
 from restore.errors import OutputError
+from restore.faults import cannot_write, is_internal, told
 from restore.index import Index
 from restore.io.decode import LIMIT, Event
 from restore.io.ffmpeg import capabilities
@@ -47,7 +49,7 @@ def write_report(path: Path, document: dict[str, Any]) -> None:
     try:
         write_whole(path, json_bytes(document))
     except OSError as error:
-        raise OutputError(f"--json {path}: cannot be written: {error.strerror}") from error
+        raise cannot_write(f"--json {path}", error) from error
 
 
 def run_report(
@@ -65,12 +67,13 @@ def run_report(
     if error is not None:
         stopped = isinstance(error, KeyboardInterrupt)
         outcome = "interrupted" if stopped else "failed"
-        said = None if stopped else str(error) or type(error).__name__
+        said = None if stopped else told(error)
     return {
         "format": "restore report",
         "version": VERSION,
         "outcome": outcome,
         "error": said,
+        "traceback": _traceback(error),
         "versions": _versions(),
         "asked": _plain(asked),
         "input": _input(source),
@@ -111,6 +114,13 @@ def with_output(
             "notes": list(verified.notes),
         },
     }
+
+
+def _traceback(error: BaseException | None) -> list[str] | None:
+    """Lines that say where a fault of restore is; None for anything else."""
+    if error is None or isinstance(error, KeyboardInterrupt) or not is_internal(error):
+        return None
+    return "".join(traceback.format_exception(error)).splitlines()
 
 
 def _versions() -> dict[str, str]:
