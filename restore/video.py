@@ -62,6 +62,11 @@ class VideoFormat:
             shapes += [(-(-self.height >> down), -(-self.width >> across))] * 2
         return shapes
 
+    def same_shape(self, sample_aspect: Fraction) -> bool:
+        """Whether samples of `sample_aspect` show this picture in its shape: some containers hold ratios of 16 bits, which
+        are off by less than one sample in ten thousand."""
+        return abs(sample_aspect / self.sample_aspect - 1) < Fraction(1, 10_000)
+
     def squared(self) -> VideoFormat:
         """The same picture in square samples: the height stays, the width is rounded to an even number."""
         if self.sample_aspect == 1:

@@ -26,6 +26,7 @@ from restore.io.encoder import (
 )
 from restore.io.formats import encoder_pixel_format, find_format
 from restore.io.hdr import CARRIERS, lost_hdr
+from restore.io.matroska import PLACEHOLDER, display_size, finish_header
 from restore.io.output import CONTAINERS, OutputOptions, fitted_to, unknown_container
 from restore.io.pixels import Codes, from_planes
 from restore.io.shaping import problems_of
@@ -34,6 +35,8 @@ from restore.video import VideoFormat
 
 _TRIAL_SIZE = (256, 144)
 """Every encoder takes it."""
+_MOST_TRIED = 1 << 20
+"""Samples of a trial's picture that take little time. SVT-AV1 waits for ever on pictures of 16381x7."""
 
 
 def check_output(
@@ -129,7 +132,7 @@ def _able(container: str, fmt: VideoFormat) -> list[str]:
 def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | None:
     """Why the container cannot hold this encoder's video with every tag that `fmt` has; None where it can.
     Three frames are written and read back: muxers accept more than they can keep."""
-    width, height = _TRIAL_SIZE
+    width, height = _trial_size(fmt)
     small = replace(fmt, width=width, height=height, time_base=Fraction(1, 25))
     name = encoder_pixel_format(options.codec, fmt) or ""
     file = io.BytesIO()
@@ -139,6 +142,8 @@ def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | 
             file, "w", format=container, container_options=muxer_options(container)
         ) as out:
             stream = cast(VideoStream, out.add_stream(options.codec))
+            if is_matroska(container):
+                stream.metadata["title"] = PLACEHOLDER
             context = stream.codec_context
             configure(context, fitted_to(options, container), small)
             out.start_encoding()
@@ -148,18 +153,35 @@ def _refusal(container: str, options: OutputOptions, fmt: VideoFormat) -> str | 
                 out.mux(context.encode(frame))
             out.mux(context.encode(None))
             wanted = context.codec.canonical_name
+        if is_matroska(container):
+            display_size(
+                fmt.width, fmt.height, fmt.sample_aspect
+            )  # of the trial's picture, it may be smaller
+            finish_header(file, fmt.sample_aspect, small.time_base)
         file.seek(0)
         # So short a transport stream is not recognised by itself.
         with av.open(file, "r", format=container) as back:
-            return _difference(back, wanted, fmt, is_matroska(container))
+            return _difference(back, wanted, fmt)
     except IndexError:
         return "no video comes back"
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, ValueError, OutputError) as error:
         return getattr(error, "strerror", None) or str(error)
 
 
-def _difference(file: InputContainer, codec: str, fmt: VideoFormat, any_aspect: bool) -> str | None:
-    """`any_aspect`: the container's header will say it (restore.io.matroska)."""
+def _trial_size(fmt: VideoFormat) -> tuple[int, int]:
+    """Width and height of the trial's pictures: where samples are not square, of the shape of `fmt` if it is not beyond
+    all measure, because MPEG-2 and AVI store the aspect ratio of the whole picture."""
+    shape = Fraction(fmt.width, fmt.height)
+    # Even, as chroma needs it, and not smaller than every encoder takes.
+    times = max(-(-s // n) for s, n in zip(_TRIAL_SIZE, shape.as_integer_ratio(), strict=True))
+    times += times % 2
+    width, height = shape.numerator * times, shape.denominator * times
+    if fmt.sample_aspect == 1 or width * height > _MOST_TRIED:
+        return _TRIAL_SIZE
+    return width, height
+
+
+def _difference(file: InputContainer, codec: str, fmt: VideoFormat) -> str | None:
     stream = file.streams.video[0]
     found = stream.codec_context.codec.canonical_name
     if found != codec:
@@ -177,8 +199,11 @@ def _difference(file: InputContainer, codec: str, fmt: VideoFormat, any_aspect: 
     if lost:
         return f"there is no room for the colour tags ({', '.join(lost)})"
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    if not any_aspect and abs(aspect / fmt.sample_aspect - 1) > Fraction(1, 100):
-        return f"there is no room for the sample aspect ratio {fmt.sample_aspect}"
+    if not fmt.same_shape(aspect):
+        return (
+            f"there is no room for the sample aspect ratio {fmt.sample_aspect} (it comes back as {aspect}; "
+            f"[input] square_pixels = true does without one)"
+        )
     return None
 
 

@@ -17,6 +17,9 @@ _QUICKTIME = {"movie_timescale": "90000", "write_tmcd": "0"}
 """Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms. A time code
 in the metadata must not become a track, which no plan knows and which most rates cannot have."""
 
+LAP = {"mpegts": Fraction(1 << 33, 90_000)}
+"""Seconds after which a container's clock begins again: 26 hours and a half of a transport stream."""
+
 _MATROSKA = frozenset({"matroska", "webm"})
 _SLOT_RATES = (
     *(Fraction(r) for r in (24, 25, 30, 15, 12, 10, 50, 60, 18, 16, 20)),
@@ -37,6 +40,33 @@ def is_quicktime(container: str) -> bool:
 def is_matroska(container: str) -> bool:
     """WebM is Matroska with fewer codecs."""
     return container in _MATROSKA
+
+
+def quicktime_tick(
+    times: Sequence[Fraction], longest: Fraction, usual: Fraction
+) -> Fraction | None:
+    """MP4 and QuickTime count in ticks of 1/n s, at least 10,000 a second in what FFmpeg writes, and what lies between two
+    times of a frame (`longest`: the most of that, in seconds) has 31 bits. Seconds of the tick, `usual` where that does:
+    one in which all of `times` (seconds, increasing) are whole, else the shortest. None where there is none."""
+    fitting = [
+        tick
+        for tick in (usual, *_TICKS)
+        if longest / _stored(tick) < 1 << 31
+        and all(b > a for a, b in pairwise(round(t / tick) for t in times))
+    ]
+    exact = (t for t in fitting if all((at / t).denominator == 1 for at in times))
+    return next(exact, fitting[0] if fitting else None)
+
+
+_TICKS = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 10_000), Fraction(1, 1000))
+
+
+def _stored(tick: Fraction) -> Fraction:
+    """What FFmpeg's muxer makes of it: doubled in rate until there are 10,000 a second."""
+    rate = tick.denominator
+    while rate < 10_000:
+        rate *= 2
+    return Fraction(1, rate)
 
 
 def slot_duration(times: Sequence[Fraction], usual: Fraction) -> Fraction:

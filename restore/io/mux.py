@@ -23,7 +23,15 @@ from av.video.stream import VideoStream
 from restore.errors import OutputError
 from restore.faults import cannot_write
 from restore.io.chapters import moved_chapters
-from restore.io.containers import LEAD, is_matroska, is_quicktime, muxer_options, slot_duration
+from restore.io.containers import (
+    LAP,
+    LEAD,
+    is_matroska,
+    is_quicktime,
+    muxer_options,
+    quicktime_tick,
+    slot_duration,
+)
 from restore.io.matroska import PLACEHOLDER, finish_header
 from restore.io.moving import Mover, in_order
 from restore.io.names import name_stream
@@ -76,8 +84,7 @@ def join(
             others = [_add_other(target, file, source, action) for action in plan.kept()]
             for attachment in plan.attached:
                 target.add_attachment(*attachment)
-            if plan.container == "avi":
-                video.time_base = _slot(clock, fmt, origin)
+            video.time_base = _tick(plan.container, clock, fmt, origin)
             target.start_encoding()
             pictures = _video_packets(segments, clock, fmt, zero, video)
             flows = [_in_slots(pictures) if plan.container == "avi" else pictures]
@@ -100,7 +107,8 @@ def join(
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
         if is_matroska(plan.container):
-            finish_header(out, fmt.sample_aspect, clock.usual * fmt.time_base)
+            with out.open("r+b") as written:
+                finish_header(written, fmt.sample_aspect, clock.usual * fmt.time_base)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise cannot_write(out, error, "try an .mkv file") from error
     return tuple(f"stream {index}: {line}" for index, count in counts for line in count.lines())
@@ -281,15 +289,35 @@ def _converted_subtitles(source: Source, action: StreamAction, mover: Mover) -> 
                 yield at, mover.stream.index, made
 
 
-def _slot(clock: SegmentClock, fmt: VideoFormat, origin: Fraction) -> Fraction:
-    """Seconds of a slot of AVI for these frames. Raises OutputError where they are not in coding order: AVI
-    cannot say when a frame is shown."""
+def _tick(container: str, clock: SegmentClock, fmt: VideoFormat, origin: Fraction) -> Fraction:
+    """Seconds in which the video's times are counted. Raises OutputError where the container has no room for them."""
     times = [p * fmt.time_base - origin for p in clock.pts]
-    if any(b <= a for a, b in pairwise(times)):
+    usual = clock.usual * fmt.time_base
+    if container == "avi":
+        # In coding order: AVI cannot say when a frame is shown.
+        if any(b <= a for a, b in pairwise(times)):
+            raise OutputError(
+                'AVI cannot hold B-frames; try [output] options = {"bf" = "0"}, or an .mkv file'
+            )
+        return slot_duration(times, usual)
+    ahead = (p - d for p, d in zip(clock.pts, clock.dts, strict=True))
+    steps = (b - a for a, b in pairwise(clock.dts))
+    longest = max(chain(clock.durations, ahead, steps)) * fmt.time_base
+    if is_quicktime(container):
+        tick = quicktime_tick(sorted(times), longest, fmt.time_base)
+        if tick is None:
+            raise OutputError(
+                f"{container} cannot hold frames that last so long ({float(longest):.0f} s with what is "
+                f"decoded ahead); try an .mkv file"
+            )
+        return tick
+    lap = LAP.get(container)
+    if lap is not None and max(times) > lap:
         raise OutputError(
-            'AVI cannot hold B-frames; try [output] options = {"bf" = "0"}, or an .mkv file'
+            f"{container} begins to count again after {float(lap):.0f} s, and this video lasts "
+            f"{float(max(times)):.0f} s; try an .mkv file"
         )
-    return slot_duration(times, clock.usual * fmt.time_base)
+    return fmt.time_base
 
 
 _MAX_EMPTY_SLOTS = 50_000

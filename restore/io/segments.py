@@ -1,8 +1,8 @@
 """Finished segments, read back: their packets, and every packet's time in the whole stream.
 
 Decode times are derived anew over the whole stream, because each segment's encoder counted its own:
-dts_k = sorted(pts)_k - max_j(sorted(pts)_j - pts_j), j in decode order: the latest ones that never
-exceed a pts.
+dts_k = sorted(pts)_(k-r), k in decode order, r the frames by which the order of decoding goes ahead of that of display. The
+first r lie closely before the first frame, however long frames last: some containers have no room for times below 0.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from av.video.stream import VideoStream
 from restore.errors import OutputError
 from restore.io.encode import START
 from restore.video import VideoFormat
+
+LONGEST_LEAD = Fraction(1, 20)
+"""Seconds between the decode times of frames before the first one is shown, at most."""
 
 
 class SegmentClock:
@@ -51,11 +54,14 @@ class SegmentClock:
         self.first = order[0]
         if any(a == b for a, b in pairwise(order)):
             raise OutputError("two segments hold the same frame; try starting again")
-        reorder = max(s - p for s, p in zip(order, self.pts, strict=True))
-        self.dts = array("q", (s - reorder for s in order))
+        rank = {pts: number for number, pts in enumerate(order)}
+        ahead = max(number - rank[pts] for number, pts in enumerate(self.pts))
         steps = [b - a for a, b in pairwise(order)]
         self.usual = _usual(steps)
         """Duration of a frame, in ticks."""
+        step = max(1, min(int(self.usual), int(LONGEST_LEAD / fmt.time_base)))
+        lead = (self.first - step * n for n in range(ahead, 0, -1))
+        self.dts = array("q", [*lead, *order[: len(order) - ahead]])
         last = round(median(steps[-32:])) if steps else 1
         following = dict(zip(order, [*order[1:], order[-1] + last], strict=True))
         self.durations = array("q", (following[p] - p for p in self.pts))

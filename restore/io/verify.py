@@ -183,8 +183,7 @@ def _check_picture(
         if wanted != found:
             problems.append(f"expected the colour tag {name} = {wanted} (H.273), found {found}")
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    # Matroska stores it as a display size in whole samples.
-    if abs(aspect / fmt.sample_aspect - 1) > Fraction(1, 100):
+    if not fmt.same_shape(aspect):
         problems.append(f"expected a sample aspect ratio of {fmt.sample_aspect}, found {aspect}")
 
 

@@ -1,0 +1,95 @@
+"""Files that once came out wrong, and the right value of each: what a player makes of the output, and what is said."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from restore.cli import main
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run with no stages made of a file."""
+
+    source: Path
+    out: Path
+    said: str
+    """All that it printed, its white space made one blank each."""
+
+
+@dataclass(frozen=True)
+class Case:
+    file: str
+    measure: Callable[[Result], object]
+    """Of the result; a second reader, FFmpeg's program where it can tell."""
+    expected: object
+    pipeline: str = '[output]\ncodec = "ffv1"\n'
+    out: str = "out.mkv"
+    options: tuple[str, ...] = ()
+
+
+def frame_times(result: Result) -> list[Fraction]:
+    """Seconds of each frame of the output, by FFmpeg."""
+    found = _ffmpeg_log(result.out)
+    base = re.search(r"config in time_base: (\d+)/(\d+)", found)
+    assert base is not None
+    tick = Fraction(int(base[1]), int(base[2]))
+    return [int(t) * tick for t in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", found)]
+
+
+def shape(result: Result) -> tuple[str, str]:
+    """(size, sample aspect ratio) of the output, by FFmpeg."""
+    found = re.search(r"Video: .*?, (\d+x\d+)\b(.*)", _ffmpeg_log(result.out))
+    assert found is not None
+    # Of the bitstream first, then of the container, which decides.
+    return found[1], ["1:1", *re.findall(r"SAR (\d+:\d+)", found[2])][-1]
+
+
+def said(*words: str) -> Callable[[Result], list[str]]:
+    """Those of `words` that the run printed."""
+    return lambda result: [word for word in words if word in result.said]
+
+
+def _ffmpeg_log(path: Path) -> str:
+    command = [FFMPEG, "-hide_banner", "-nostdin", "-copyts", "-i", str(path), "-map", "0:v:0"]
+    command += ["-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+CASES = [
+    Case("sar_15x7.mkv", shape, ("15x7", "28:45")),
+    Case("slides_1200s_per_frame.mkv", frame_times, [Fraction(0), Fraction(1200), Fraction(2400)]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}-{case.out}")
+def test_it_comes_out_right(
+    case: Case,
+    real: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = real(f"cases/{case.file}")
+    monkeypatch.setenv("COLUMNS", "400")
+    pipeline, out = tmp_path / "empty.toml", tmp_path / case.out
+    pipeline.write_text(case.pipeline)
+    arguments = ["restore", "run", str(pipeline), str(source), str(out), *case.options]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert not ended.value.code, told.err
+    text = " ".join((told.out + told.err).split())
+    assert case.measure(Result(source, out, text)) == case.expected
