@@ -147,6 +147,8 @@ class HdrMetadata:
     dynamic: tuple[str, ...] = ()
     """Names of metadata that change from frame to frame, such as 'Dolby Vision': true only of the picture
     they were made for."""
+    may_go: bool = False
+    """What an encoder cannot carry of it may be dropped."""
 
 
 def _is_pal(rate: Fraction) -> bool:

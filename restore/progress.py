@@ -166,6 +166,7 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
     ]
     if summary.kept:
         rows.append(("kept from before", f"{summary.kept} segments"))
+    rows.append(("lost", "\n".join(summary.losses) or "nothing"))
     for name, value in rows:
         table.add_row(Text(name, "bold"), value)
     console.print(table)

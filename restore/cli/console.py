@@ -62,6 +62,12 @@ def error_line(text: str, word: str = "error") -> Text:
     return Text.assemble((f"{word}:", "bold red"), f" {text}")
 
 
+def tell_losses(losses: Iterable[str]) -> None:
+    """What an output lacks of its source, as warnings."""
+    for loss in losses:
+        err.print(Text.assemble(("warning:", "bold yellow"), f" lost: {loss}"))
+
+
 PipelineArg = Annotated[
     str,
     typer.Argument(

@@ -57,7 +57,7 @@ def inspect(
     for line in lines(seen):
         table.add_row(_MARKS[line.state], *cells(line.topic, line.found, line.meaning))
     out.print(table)
-    for note in seen.source.notes:
+    for note in (*seen.source.notes, *seen.source.losses):
         out.print(f"note: {note}")
     if report is not None:
         write_report(report, document(seen))

@@ -20,6 +20,7 @@ from restore.cli.console import (
     error_line,
     out,
     print_error,
+    tell_losses,
     time_of,
 )
 from restore.errors import OutputError
@@ -80,7 +81,7 @@ def batch(
             raise typer.Exit(2)
         return
 
-    def restore(entry: Entry) -> None:
+    def restore(entry: Entry) -> tuple[str, ...]:
         out.print(f"{entry.input} -> {entry.output}")
         job = Job(
             entry.spec,
@@ -95,9 +96,12 @@ def batch(
         )
         display = Display(out, verbose=False)
         prepared = prepare(job)
+        tell_losses(prepared.losses)
         with display:
             made = run_locally(prepared, display)
+        tell_losses(loss for loss in made.losses if loss not in prepared.losses)
         closing_table(out, made, verbose=False)
+        return made.losses
 
     outcomes: list[Outcome] = []
     _tell_problems(entries)

@@ -23,6 +23,7 @@ from restore.cli.console import (
     err,
     one_of,
     out,
+    tell_losses,
     time_of,
 )
 from restore.errors import PipelineFileError
@@ -131,6 +132,7 @@ def run(
         display.note(line)
     if not spec.stages:
         display.note(f"{spec.name} has no stages: the picture is only encoded again")
+    tell_losses(prepared.losses)
     try:
         with display:
             summary = run_locally(prepared, display)
@@ -139,6 +141,7 @@ def run(
             f"interrupted; finished segments are kept in {output}.parts, the same command resumes",
         )
         raise typer.Exit(130) from None
+    tell_losses(loss for loss in summary.losses if loss not in prepared.losses)
     closing_table(out, summary, verbose)
     if compare is not None:
         out.print(f"before and after: {compare}")
@@ -173,6 +176,7 @@ def check(
     from restore.io.encode import check_output, encoded_format
     from restore.io.formats import conversions
     from restore.io.join import open_source
+    from restore.io.losses import losses
     from restore.io.output import CONTAINERS, fitted_to
     from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
@@ -207,6 +211,7 @@ def check(
     container = target.suffix.removeprefix(".")
     plan = plan_streams(source, container, spec.output.audio)
     out.print(_stream_table(plan, source, spec.output.codec, result))
+    tell_losses(losses(source, spec.output, plan))
     if source.video.header_duration and source.video.frame_rate:
         rate = source.video.frame_rate * source.video.layout.scan.rate
         frames = int(source.video.header_duration * rate)

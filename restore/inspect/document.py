@@ -28,7 +28,7 @@ def document(seen: Inspection) -> dict[str, Any]:
             "files": [str(f) for part in source.parts for f in part.files],
             "container": source.container,
             "metadata": source.metadata,
-            "notes": source.notes,
+            "notes": (*source.notes, *source.losses),
         },
         "streams": [asdict(stream) for stream in seen.streams],
         "picture": {

@@ -58,7 +58,7 @@ def check_output(
     _check_preset(options, problems)
     problems += problems_of(options.codec, options.options)
     lost = lost_hdr(options.codec, fmt.hdr)
-    if lost:
+    if lost and not (fmt.hdr and fmt.hdr.may_go):
         problems.append(
             f"codec: {options.codec} cannot carry the source's HDR metadata ({', '.join(lost)}); "
             + (f"try {', '.join(CARRIERS)}, or " if not (fmt.hdr and fmt.hdr.dynamic) else "try ")

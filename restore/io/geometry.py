@@ -60,14 +60,14 @@ class Turn:
         return self.quarters % 2 == 1
 
 
-def stated_turn(frame: av.VideoFrame, notes: list[str]) -> Turn:
-    """What the file asks players to do with the picture; a note where that cannot be done."""
+def stated_turn(frame: av.VideoFrame, losses: list[str]) -> Turn:
+    """What the file asks players to do with the picture; a loss where that cannot be done."""
     matrices = [d for d in side_data_of(frame) if d.type is Type.DISPLAYMATRIX]
     if not matrices:
         return Turn(-int(frame.rotation) // 90 % 4)
     turn = turn_of_matrix(bytes(matrices[0]))
     if turn is None:
-        notes.append(
+        losses.append(
             "the file asks players to turn the picture by no multiple of 90 degrees: not done"
         )
     return turn or Turn()

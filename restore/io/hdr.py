@@ -9,14 +9,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from restore.color import HdrMetadata, MasteringDisplay
-from restore.io.side_data import side_data_of
-
-_DYNAMIC = {
-    Type.DYNAMIC_HDR_PLUS: "HDR10+",
-    Type.DOVI_RPU_BUFFER: "Dolby Vision",
-    Type.DOVI_METADATA: "Dolby Vision",
-    Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
-}
+from restore.io.side_data import DYNAMIC_HDR, side_data_of
 
 CARRIERS = ("libx265", "libx264", "libsvtav1")
 """Encoders that write static metadata into the bitstream."""
@@ -30,8 +23,8 @@ def hdr_of(frame: av.VideoFrame) -> HdrMetadata | None:
             mastering = _mastering(bytes(data))
         elif data.type is Type.CONTENT_LIGHT_LEVEL:
             light = struct.unpack_from("=II", bytes(data))
-        elif data.type in _DYNAMIC:
-            dynamic[_DYNAMIC[data.type]] = None
+        elif data.type in DYNAMIC_HDR:
+            dynamic[DYNAMIC_HDR[data.type]] = None
     if mastering is None and light is None and not dynamic:
         return None
     return HdrMetadata(mastering, light, tuple(dynamic))

@@ -77,7 +77,13 @@ def lay_out(source: Source, options: PictureOptions) -> Source:
         start_pts=int(video.start_pts * ticks),
         chosen=Layout(decoded, scan, crop, turn, options.size_change),
     )
-    return replace(source, video=video, notes=tuple(notes))
+    return replace(
+        source,
+        video=video,
+        notes=tuple(notes),
+        side_data=source.side_data | seen.side_data,
+        other_sizes=seen.other_sizes if seen.other_sizes[0] else None,
+    )
 
 
 def _most_common(

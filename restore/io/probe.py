@@ -22,6 +22,7 @@ from restore.io.hdr import hdr_names, hdr_of
 from restore.io.layout import PictureOptions
 from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, readable_as
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
+from restore.io.side_data import travelling
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
 from restore.io.starts import sound_starts
 from restore.io.tags import (
@@ -103,12 +104,13 @@ def probe(path: Path, options: InputOptions, *more: Path) -> Source:
     """Open `path`, which goes on in `more` if it was split, decode its first frame and say what is there.
     Raises InputError: not a local video file, no video in it, nothing decodable, beyond the limits."""
     notes: list[str] = []
+    losses: list[str] = []
     files = (path, *more)
     with open_input(*files) as container:
         stream = _pick_video(container, path, notes)
         siting = stated_siting(stream)
         frame = _first_frame(container, stream, path)
-        video = _video(stream, frame, siting, options, notes)
+        video = _video(stream, frame, siting, options, notes, losses)
         _doubt_header(container, sum(f.stat().st_size for f in files), video, notes)
         with open_input(*files) as again:
             heard = sound_starts(again, again.streams.audio)
@@ -128,6 +130,8 @@ def probe(path: Path, options: InputOptions, *more: Path) -> Source:
             start=min(s for s in starts if s is not None),
             metadata=_texts(container.metadata, notes),
             notes=tuple(notes),
+            losses=tuple(losses),
+            side_data=frozenset(travelling(frame)),
         )
 
 
@@ -183,6 +187,7 @@ def _video(
     siting: Siting | None,
     options: InputOptions,
     notes: list[str],
+    losses: list[str],
 ) -> VideoStream:
     pixel_format = frame.format.name
     read_as = readable_as(pixel_format)
@@ -203,7 +208,11 @@ def _video(
             f"{pixel_format}, {rgb_depth}-bit R, G, B, is worked on as {depth}-bit Y, Cb, Cr, which is exact"
         )
     if has_alpha(pixel_format):
-        notes.append(f"{pixel_format} carries transparency, which is dropped")
+        losses.append(f"transparency: {pixel_format} carries it, it is not read")
+    elif stream.metadata.get("alpha_mode") == "1":
+        losses.append(
+            f"transparency: the file has it beside the picture, and {codec} is read without"
+        )
     time_base = Fraction(stream.time_base or Fraction(1, 1000))
     return VideoStream(
         index=stream.index,
@@ -224,7 +233,7 @@ def _video(
         frame_rate=Fraction(rate) if rate else None,
         header_duration=None if stream.duration is None else stream.duration * time_base,
         start_pts=next((t for t in (frame.pts, frame.dts, stream.start_time) if t is not None), 0),
-        turn=stated_turn(frame, notes),
+        turn=stated_turn(frame, losses),
     )
 
 
@@ -232,9 +241,8 @@ def _hdr(frame: av.VideoFrame, options: InputOptions, notes: list[str]) -> HdrMe
     found = hdr_of(frame)
     if found is None:
         return None
-    said = ", ".join(hdr_names(found))
-    notes.append(f"HDR metadata: {said}" + (": dropped" if options.hdr == "drop" else ""))
-    return None if options.hdr == "drop" else found
+    notes.append(f"HDR metadata: {', '.join(hdr_names(found))}")
+    return replace(found, may_go=options.hdr == "drop")
 
 
 def _overridden(said: ColorInfo, options: InputOptions) -> ColorInfo:

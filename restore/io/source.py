@@ -162,3 +162,9 @@ class Source:
     """Of the container, decoded."""
     notes: tuple[str, ...] = ()
     """Each decision about something unknown or impossible, for the log."""
+    losses: tuple[str, ...] = ()
+    """What of the picture is given up whatever the output is: transparency, a turn that cannot be done."""
+    side_data: frozenset[str] = frozenset()
+    """What frames carry along that a viewer may miss (see restore.io.side_data), as far as samples show."""
+    other_sizes: tuple[int, int] | None = None
+    """(frames of another size than most, frames looked at); None: all are of one size."""

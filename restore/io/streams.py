@@ -274,7 +274,14 @@ def _plan_audio(
             action = _kept(known, "audio", "convert", target.codec, reason, tried)
             return replace(action, target=target)
         refused = f"{target.codec}: {tried.error}"
-    return drop(f"{why}, nor what it could be converted to ({refused}); try an .mkv file")
+    tried = try_copied_sound(stream, packets, "matroska", origin)
+    advice = _advice(container, tried.error is None)
+    return drop(f"{why}, nor what it could be converted to ({refused}){advice}")
+
+
+def _advice(container: str, matroska_holds_it: bool) -> str:
+    """Where else to put what `container` cannot hold."""
+    return "; try an .mkv file" if container != "matroska" and matroska_holds_it else ""
 
 
 def _kept(
@@ -335,7 +342,8 @@ def _plan_other(
             reason = "a cover picture, as an attachment"
             return StreamAction(known.index, "video", known.codec, "copy", None, reason, cover=True)
         if not is_quicktime(container):
-            return drop(f"a cover picture is not carried to {container}; try an .mkv file")
+            advice = _advice(container, known.codec in COVERS)
+            return drop(f"a cover picture is not carried to {container}{advice}")
     tried = try_copy(stream, packets, container, origin)
     if tried.error is None:
         kept = _kept(known, known.kind, "copy", None, "as it is", tried)
@@ -347,4 +355,5 @@ def _plan_other(
         if converted.error is None:
             reason = f"{why}; {what_is_lost(known.codec)}"
             return _kept(known, known.kind, "convert", encoder, reason, converted)
-    return drop(why + ("" if container == "matroska" else "; try an .mkv file"))
+    elsewhere = try_copy(stream, packets, "matroska", origin)
+    return drop(why + _advice(container, elsewhere.error is None))

@@ -20,6 +20,7 @@ from restore.io.borders import LineLevels
 from restore.io.picture import luma_codes
 from restore.io.reader import frames_of, open_input
 from restore.io.scan import ScanSurvey, Verdict, judge
+from restore.io.side_data import travelling
 from restore.io.source import Part, Source
 
 RUNS = 8
@@ -50,6 +51,10 @@ class Survey:
     """(width, height) that most sampled frames have."""
     aspect: Fraction | None = None
     """Sample aspect ratio that the bitstream states for them."""
+    other_sizes: tuple[int, int] = (0, 0)
+    """(frames of another size, frames looked at)."""
+    side_data: frozenset[str] = frozenset()
+    """What some of the frames carry along (see restore.io.side_data)."""
 
 
 def survey(source: Source) -> Survey:
@@ -70,6 +75,8 @@ def survey(source: Source) -> Survey:
         tuple(lines for look in looks for lines in look.lines if lines.size == size),
         size,
         next((look.aspects[size] for look in looks if look.aspects.get(size)), None),
+        (frames - sizes[size], frames),
+        frozenset().union(*(look.side_data for look in looks)),
     )
 
 
@@ -99,6 +106,7 @@ class _Look:
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.aspects: dict[tuple[int, int], Fraction] = {}
         self.flagged = 0
+        self.side_data: set[str] = set()
         self.verdicts: list[Verdict] = []
         self.lines: list[LineLevels] = []
         held: list[npt.NDArray[np.int16]] = []
@@ -110,6 +118,7 @@ class _Look:
             if said := stream.codec_context.sample_aspect_ratio:
                 self.aspects.setdefault((frame.width, frame.height), Fraction(said))
             self.flagged += frame.interlaced_frame
+            self.side_data |= travelling(frame)
             step = max(1, frame.width // _COLUMNS)
             held = [*held[-2:], luma[:, ::step].astype(np.int16)]
             if len(held) == 3:

@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
+from restore.io.captions import captions_of
 from restore.io.chapters import Chapter, moved_chapters
 from restore.io.containers import LEAD, is_quicktime
 from restore.io.names import lost_names
@@ -45,6 +46,8 @@ class VerifyReport:
     audio_samples: dict[int, int]
     """Decoded samples per channel of each audio stream, by its number in the output."""
     notes: tuple[str, ...] = ()
+    captioned: int = 0
+    """Frames that carry closed captions."""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -80,7 +83,7 @@ def verify(
             _check_streams(file, old, plan, problems)
         chapters = moved_chapters(source, origin, span, plan.container) if plan.chapters else []
         _check_chapters(file, chapters, problems)
-        times = _video_times(file, fmt, plan.container == "avi", problems)
+        times, captioned = _video_times(file, fmt, plan.container == "avi", problems)
     error = _compare_times(times, [Fraction(t) - zero_ms for t in expected_pts_ms], problems)
     offsets: list[Fraction] = []
     samples: dict[int, int] = {}
@@ -94,7 +97,7 @@ def verify(
             offsets += _compare_sound(number, found, wanted, rate, problems)
     if problems:
         raise OutputError("\n".join(f"{out}: {p}" for p in problems))
-    return VerifyReport(len(times), error, max(offsets, default=None), samples)
+    return VerifyReport(len(times), error, max(offsets, default=None), samples, captioned=captioned)
 
 
 def _check_streams(
@@ -144,24 +147,26 @@ def _check_chapters(file: InputContainer, wanted: Sequence[Chapter], problems: l
 
 def _video_times(
     file: InputContainer, fmt: VideoFormat, by_slot: bool, problems: list[str]
-) -> list[Fraction]:
-    """Milliseconds of every frame; also what the first says of the picture. `by_slot`: the container has no
+) -> tuple[list[Fraction], int]:
+    """(milliseconds of every frame, how many carry captions); also what the first says of the picture. `by_slot`: the container has no
     times of display (AVI), what a demuxer gives for them are guesses; a frame is shown when it is decoded."""
     if not file.streams.video:
         problems.append("expected a video stream, found none")
-        return []
+        return [], 0
     stream = file.streams.video[0]
     stream.codec_context.thread_type = "AUTO"
     base = Fraction(stream.time_base or 0) * 1000
     times: list[Fraction] = []
+    captioned = 0
     try:
         for frame in file.decode(stream):
             if not times:
                 _check_picture(stream, frame, fmt, problems)
             times.append(((frame.dts if by_slot else frame.pts) or 0) * base)
+            captioned += bool(captions_of(frame))
     except av.FFmpegError as error:
         problems.append(f"frame {len(times)} cannot be decoded: {error}")
-    return times
+    return times, captioned
 
 
 def _check_picture(

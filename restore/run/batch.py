@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from restore.errors import InputError, OutputError, PipelineFileError
 from restore.faults import told
@@ -64,6 +64,8 @@ class Outcome:
     """there: the output exists already, it was not touched."""
     error: BaseException | None = None
     """failed: why."""
+    losses: tuple[str, ...] = ()
+    """done: what the output lacks of its source."""
 
 
 def plan(
@@ -142,9 +144,9 @@ def _alone(entry: Entry, count: int) -> Entry:
 
 
 def run_batch(
-    entries: Sequence[Entry], restore: Callable[[Entry], None], overwrite: bool
+    entries: Sequence[Entry], restore: Callable[[Entry], Sequence[str]], overwrite: bool
 ) -> Iterator[Outcome]:
-    """Each file in turn; `restore` makes its output. A file that fails stops none of the others."""
+    """Each file in turn; `restore` makes its output and says what that lacks of its source. A file that fails stops none of the others."""
     for entry in entries:
         if entry.skip and not entry.problems:
             yield Outcome(entry, "skipped")
@@ -155,14 +157,14 @@ def run_batch(
         else:
             try:
                 entry.output.parent.mkdir(parents=True, exist_ok=True)
-                restore(entry)
+                losses = restore(entry)
             except Exception as error:
                 yield Outcome(entry, "failed", error)
             else:
-                yield Outcome(entry, "done")
+                yield Outcome(entry, "done", losses=tuple(losses))
 
 
-def summary(outcomes: Sequence[Outcome]) -> list[dict[str, str | None]]:
+def summary(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """For `--json`: one object a file."""
     return [
         {
@@ -171,6 +173,7 @@ def summary(outcomes: Sequence[Outcome]) -> list[dict[str, str | None]]:
             "pipeline": o.entry.spec.name,
             "state": o.state,
             "error": None if o.error is None else told(o.error),
+            "losses": list(o.losses),
         }
         for o in outcomes
     ]

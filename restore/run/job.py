@@ -15,6 +15,7 @@ from restore.io.decode import DecodeLog
 from restore.io.encode import check_output, encoded_format
 from restore.io.framemd5 import sidecar_of
 from restore.io.join import open_source
+from restore.io.losses import losses
 from restore.io.output import CONTAINERS, fitted_to
 from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
@@ -70,6 +71,8 @@ class Prepared:
     threads: int
     side: Side | None = None
     """The comparison, where one is wanted."""
+    losses: tuple[str, ...] = ()
+    """What the output will lack of its source, as far as is known before the work."""
 
     @property
     def span(self) -> Span | None:
@@ -126,6 +129,8 @@ class Summary:
     size: int
     """Bytes."""
     notes: list[str] = field(default_factory=list)
+    losses: tuple[str, ...] = ()
+    """What the output lacks of its source."""
 
 
 class Listener:
@@ -169,7 +174,8 @@ def prepare(job: Job) -> Prepared:
         others = (*job.inputs, job.output, *([job.report] if job.report else []))
         side = prepare_side(job.compare, job.view, source, output, others, part, job.overwrite)
     threads = job.threads or len(os.sched_getaffinity(0))
-    return Prepared(job, source, formats, output, streams, device, threads, side)
+    lost = losses(source, job.spec.output, streams)
+    return Prepared(job, source, formats, output, streams, device, threads, side, lost)
 
 
 def _check_names(job: Job) -> None:

@@ -19,6 +19,7 @@ from restore.errors import DeviceError, InputError, RestoreError
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
+from restore.io.losses import Seen, losses
 from restore.nets.backends import BackEnds, Choice
 from restore.nets.memo import default_memo
 from restore.run.batches import batch_frames
@@ -84,9 +85,11 @@ def _reported(work: _Run, started: float) -> Summary:
         document = run_report(
             job.spec, prepared.source, prepared.streams, work.index, asked, timing, error
         )
+        document["losses"] = list(prepared.losses)
         document["back_ends"] = {subject: asdict(c) for subject, c in work.backends.items()}
         if summary is not None:
             document = with_output(document, summary.output, summary.verified, summary.notes)
+            document["losses"] = list(summary.losses)
         write_report(job.report, document)
 
     try:
@@ -342,4 +345,9 @@ class _Run:
             self.backends,
             made.size,
             [*self.source.notes, *made.sound, *self.trouble],
+            self._losses(made.verified.captioned),
         )
+
+    def _losses(self, kept_captions: int) -> tuple[str, ...]:
+        seen = Seen(len(self.index.pts), self.index.captioned, self.index.scaled, kept_captions)
+        return losses(self.source, self.spec.output, self.prepared.streams, seen)

@@ -100,7 +100,13 @@ def test_grey_has_no_chroma(tmp_path: Path) -> None:
     ("pixel_format", "read_as", "chroma", "depth", "note"),
     [
         ("bgr0", "gbrp", Chroma.C444, 16, "bgr0, 8-bit R, G, B, is worked on as 16-bit Y, Cb, Cr"),
-        ("yuva420p", "yuv420p", Chroma.C420, 8, "yuva420p carries transparency, which is dropped"),
+        (
+            "yuva420p",
+            "yuv420p",
+            Chroma.C420,
+            8,
+            "transparency: yuva420p carries it, it is not read",
+        ),
         ("yuv420p9le", "yuv420p9le", Chroma.C420, 9, None),
         ("yuv422p16le", "yuv422p16le", Chroma.C422, 16, None),
         ("gray16le", "gray16le", None, 16, None),
@@ -132,7 +138,7 @@ def test_every_depth_is_read_and_what_is_made_of_it_said(
     source = probe(clip, AUTO)
     assert source.video.read_as == read_as
     assert (source.video.format.chroma, source.video.format.depth) == (chroma, depth)
-    about = " ".join(n for n in source.notes if "R, G, B" in n or "transparency" in n)
+    about = " ".join(n for n in (*source.notes, *source.losses) if "R, G, B" in n or "transp" in n)
     assert (note in about) if note else not about
 
 

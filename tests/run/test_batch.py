@@ -61,10 +61,9 @@ def test_a_bad_sidecar_stops_its_file_alone(tapes: Path, tmp_path: Path) -> None
     (one,), (two,) = problems(entries)["a.AVI"], problems(entries)["a.rm"]
     assert "a.AVI.toml: pipelin: unknown key; did you mean 'pipeline'?" in one
     assert "a.rm.toml: lanczos_x2.toml: [output]: crv" in two
-    done = []
-    outcomes = list(run_batch(entries, lambda entry: done.append(entry.input.name), False))
+    outcomes = list(run_batch(entries, lambda entry: [entry.input.name], False))
     assert [o.state for o in outcomes] == ["failed", "failed", "done"]
-    assert done == ["b.rmvb"]
+    assert [o.losses for o in outcomes] == [(), (), ("b.rmvb",)]
     assert isinstance(outcomes[0].error, PipelineFileError)
 
 
@@ -118,10 +117,11 @@ def test_a_failure_stops_no_other(tapes: Path, tmp_path: Path) -> None:
     (tapes / "c.rm.toml").write_text("skip = true\n")
     entries = plan(str(tapes), "lanczos_x2", tmp_path / "out")
 
-    def restore(entry: Entry) -> None:
+    def restore(entry: Entry) -> list[str]:
         if entry.input.name == "a.AVI":
             raise InputError("a.AVI: broken")
         entry.output.write_bytes(b"made")
+        return ["its chapters"]
 
     def states(outcomes: list[Outcome]) -> list[str]:
         return [o.state for o in outcomes]
@@ -132,3 +132,4 @@ def test_a_failure_stops_no_other(tapes: Path, tmp_path: Path) -> None:
     assert states(again) == ["failed", "there", "there", "skipped"]
     assert states(list(run_batch(entries, restore, overwrite=True)))[1] == "done"
     assert [s["error"] for s in summary(first)] == ["a.AVI: broken", None, None, None]
+    assert [s["losses"] for s in summary(first)] == [[], ["its chapters"], ["its chapters"], []]

@@ -262,9 +262,15 @@ def hdr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("codec", ["libx265", "libx264", "libsvtav1"])
-def test_hdr_metadata_goes_along(hdr: Path, codec: str, run_empty: Run, video_line: Line) -> None:
-    out = run_empty(hdr, "out.mkv", f"output.codec={codec}", "output.preset=ultrafast")
+@pytest.mark.parametrize(
+    ("codec", "wish"),
+    [("libx265", "refuse"), ("libx264", "refuse"), ("libsvtav1", "refuse"), ("libx264", "drop")],
+)
+def test_hdr_metadata_goes_along(
+    hdr: Path, codec: str, wish: str, run_empty: Run, video_line: Line
+) -> None:
+    settings = [f"output.codec={codec}", "output.preset=ultrafast", f"input.hdr={wish}"]
+    out = run_empty(hdr, "out.mkv", *settings)
     assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in video_line(out)
     command = [FFMPEG, "-hide_banner", "-i", out, "-vf", "showinfo", "-f", "null", "-"]
     told = subprocess.run(command, capture_output=True, check=True).stderr.decode()
