@@ -49,8 +49,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/restore /opt/restore
 RUN useradd --create-home --uid 1000 restore && mkdir /data && chown restore /data
-# XDG_CACHE_HOME: what ran networks fastest here is remembered; any user may write it.
-ENV PATH=/opt/restore/bin:$PATH PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME=/tmp \
+ENV PATH=/opt/restore/bin:$PATH PYTHONDONTWRITEBYTECODE=1 \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 USER restore
 WORKDIR /data

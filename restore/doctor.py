@@ -1,5 +1,4 @@
-"""What this machine has, what is missing, and what to do about it. Looks; changes nothing but the memory of what ran
-networks fastest."""
+"""What this machine has, what is missing, and what to do about it. Looks, and changes nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +18,9 @@ import torch
 from restore.errors import RestoreError
 from restore.io.ffmpeg import capabilities, ffmpeg_binary
 from restore.nets.backends import BackEnds
-from restore.nets.candidates import plans_dir
 from restore.nets.files import as_network, load_model, model_names
-from restore.nets.memo import default_memo
-from restore.nets.tensorrt_plan import load
+from restore.nets.table import user_table
+from restore.nets.tensorrt_plan import load, plans_dir
 from restore.nets.winograd import why_not
 from restore.resources import models_dir, pipelines_dir
 
@@ -170,21 +168,24 @@ def _tensorrt() -> Finding:
         version = load().__version__
     except RuntimeError as error:
         return Finding("TensorRT", "slow", str(error), "pip install --upgrade tensorrt")
-    folder = plans_dir(default_memo())
+    folder = plans_dir()
     plans = len(list(folder.glob("*.plan")))
     text = f"{version}; {plans} plan{'s' if plans != 1 else ''} kept in {folder}"
     return Finding("TensorRT", "ok", text)
 
 
 def _networks() -> Finding:
-    """What runs the networks here, as `restore run` will choose: remembered, or measured now."""
+    """What runs the networks here, as `restore run` will choose."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         net, card = load_model(model_names()[0])
     except (RestoreError, IndexError):
         return Finding("networks", "ok", "none to try: see models")
-    backends = BackEnds(device, _processors(), memo=default_memo())
-    backends.engine(as_network(net, card), 288, 352)
+    backends = BackEnds(device, _processors())
+    try:
+        backends.engine(as_network(net, card), 288, 352)
+    except RestoreError as error:  # the user's table
+        return Finding("networks", "missing", str(error), f"delete {user_table()}")
     ((subject, choice),) = backends.choices.items()
     return Finding("networks", "ok", f"{subject} on {device.type}: {choice}")
 

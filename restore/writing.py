@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Writes `content` beside `path`, waits until the disk has it, and gives it the name `path`, replacing what is there.
-    Raises OSError, and leaves nothing behind then."""
+    `mode`: its permissions, less the umask. Raises OSError, and leaves nothing behind then."""
     # Nobody can have put a link to another file under a name that nobody knows.
     part = path.with_name(f".{secrets.token_hex(8)}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -34,9 +34,13 @@ Make = Callable[..., FrameBatch]
 
 
 @pytest.fixture(autouse=True)
-def no_memo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured in tests stays out of the user's cache folder."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+def nobody_s_own_files(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept in tests stays out of the user's folders, and what lies there out of the tests."""
+    for name in ("cache", "config"):
+        folder = tmp_path_factory.getbasetemp() / name
+        monkeypatch.setenv(f"XDG_{name.upper()}_HOME", str(folder))
 
 
 @pytest.fixture

@@ -37,3 +37,9 @@ def test_the_last_stage_has_no_rights_and_no_build_tools() -> None:
     assert re.search(r"^USER restore$", last, re.MULTILINE)
     assert 'HEALTHCHECK --interval=10m --timeout=60s CMD ["restore", "doctor"]' in last
     assert "pip install" not in last
+
+
+def test_nothing_is_kept_where_others_can_write() -> None:
+    """What lies in a cache is believed (restore.private): it is the user's home, or nowhere."""
+    assert "/tmp" not in DOCKERFILE
+    assert "XDG_" not in DOCKERFILE

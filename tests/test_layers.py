@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
     {"errors", "options", "allocation", "loading", "threads", "writing"},
-    {"resources", "color", "detectors", "faults"},
+    {"resources", "color", "detectors", "faults", "private"},
     {"video"},
     {"planes"},
     {"rgb", "warping"},

@@ -59,8 +59,19 @@ def models() -> None:
     out.print(table if found else "no models are installed")
 
 
-def doctor() -> None:
+def doctor(
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="Measure what runs networks fastest here, for some minutes, and let later runs choose by it.",
+        ),
+    ] = False,
+) -> None:
     """Show what this machine has, what is missing, and what to do about it."""
+    if measure:
+        _measure()
+        return
     from restore.doctor import diagnose
 
     marks = {
@@ -80,6 +91,29 @@ def doctor() -> None:
     out.print(table)
     if any(item.state == "missing" for item in findings):
         raise typer.Exit(1)
+
+
+def _measure() -> None:
+    """Write the user's own table, and show it."""
+    import torch
+
+    from restore.nets.backends import machine_of
+    from restore.nets.measure import conditions, measured_rows
+    from restore.nets.table import order, write_rows
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    out.print(f"measuring on {machine_of(device)}; other programs make it less sure")
+    rows = []
+    for row in measured_rows(device, conditions()):
+        names = order(list(row.milliseconds), row.milliseconds)
+        times = ", ".join(f"{name} {row.milliseconds[name]:.1f} ms" for name in names)
+        out.print(f"{row}: {times}", soft_wrap=True)
+        rows.append(row)
+    path = write_rows(machine_of(device), rows, "restore doctor --measure")
+    out.print(
+        f"wrote {path}; runs choose by it from now on, and may give other last bits; delete it to choose by the shipped table again",
+        soft_wrap=True,
+    )
 
 
 def sample(

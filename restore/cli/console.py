@@ -87,7 +87,18 @@ KERNELS = ("lanczos3", "bicubic", "bilinear", "area")
 """Of restore.panels.view and restore.planes, whose import costs seconds."""
 
 ThreadsOpt = Annotated[
-    int, typer.Option(min=0, max=256, help="CPU threads; 0: as many as there are processors.")
+    int,
+    typer.Option(
+        min=0, max=256, help="CPU threads, for speed alone; 0: as many as there are processors."
+    ),
+]
+TileOpt = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=1 << 14,
+        help="Run networks in tiles of so many samples a side, where memory is short; 0: whole frames.",
+    ),
 ]
 StartOpt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Begin here: seconds or [HH:]MM:SS[.mmm].")

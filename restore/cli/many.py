@@ -15,6 +15,7 @@ from restore.cli.console import (
     PipelineArg,
     SetOpt,
     ThreadsOpt,
+    TileOpt,
     cells,
     err,
     error_line,
@@ -43,6 +44,7 @@ def batch(
     set_: SetOpt = None,
     device: DeviceOpt = "auto",
     threads: ThreadsOpt = 0,
+    tile: TileOpt = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse damaged files instead of repairing them.")
     ] = False,
@@ -92,6 +94,7 @@ def batch(
             time_of(entry.end, f"{entry.input.name}.toml: end"),
             overwrite,
             threads,
+            tile,
             strict=strict,
         )
         display = Display(out, verbose=False)

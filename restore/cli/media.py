@@ -19,6 +19,7 @@ from restore.cli.console import (
     SetOpt,
     StartOpt,
     ThreadsOpt,
+    TileOpt,
     cells,
     err,
     one_of,
@@ -54,9 +55,10 @@ def run(
     backend: Annotated[
         str,
         typer.Option(
-            help="What runs networks: auto (the fastest here) or a name that --explain shows."
+            help="What runs networks: auto (the fastest by the table) or a name that --explain shows."
         ),
     ] = "auto",
+    tile: TileOpt = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a damaged INPUT instead of repairing it.")
@@ -118,6 +120,7 @@ def run(
         overwrite,
         threads,
         backend=backend,
+        tile=tile,
         strict=strict,
         report=report,
         compare=compare,

@@ -120,9 +120,7 @@ def evaluate(
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
     backend: Annotated[
         str,
-        typer.Option(
-            help="What runs networks, such as openvino-int8; auto: what is usually best and rounds little."
-        ),
+        typer.Option(help="What runs networks, such as openvino-int8; auto: as in a run."),
     ] = "auto",
     report: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every score.")

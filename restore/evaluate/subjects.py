@@ -90,8 +90,7 @@ def restored(
     given: Input, spec: PipelineSpec, device: torch.device, threads: int, backend: str = AUTO
 ) -> Tensor:
     """(T, 1, H, W) luma codes of the input's depth after the chain, as `restore run` would hand them to a lossless
-    encoder: facts measured by the index, scenes cut, no dither. Networks run by `backend`; 'auto' measures nothing, so
-    that scores do not depend on how busy the machine is."""
+    encoder: facts measured by the index, scenes cut, no dither. Networks run by `backend`."""
     spec = replace(spec, output=spec.output.model_copy(update={"dither": False}))
     index = Index(given.format.time_base)
     batches = given.batches(False)

@@ -1,27 +1,28 @@
-"""Which back end runs a network: asked for, kept from the run that is resumed, remembered, or measured.
+"""Which back end runs a network: asked for, kept from the run that is resumed, or the fastest by a table of measurements.
 
-BackEnds(device, threads)                        the first of the list, the same on every machine of a kind
-BackEnds(device, threads, memo=default_memo())   the fastest: a trial of a second at most, once per network and size
+BackEnds(device, threads)                        by the table (nets.table), of those that give the right picture here (nets.trial)
 BackEnds(device, threads, asked="torch-fp32")    this one
+
+Nothing that a clock measures during a run takes part, nor the threads, nor what else the machine does: the same version on the same class
+of machine chooses the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from restore.errors import DeviceError
-from restore.nets.candidates import BackEnd, candidates, processor
+from restore.faults import out_of_memory
+from restore.nets import table
+from restore.nets.candidates import BackEnd, candidates
 from restore.nets.engine import Engine, Network
 from restore.nets.ladder import Ladder, Note
-from restore.nets.memo import recall, remember
-from restore.nets.tensorrt_plan import load
-from restore.nets.trial import TOGETHER, fastest, fastest_together, trial, trial_size
+from restore.nets.tensorrt_plan import Size
+from restore.nets.trial import trial
 
 AUTO = "auto"
 
@@ -34,12 +35,14 @@ class Choice:
     why: str
     """In a few words."""
     milliseconds: Mapping[str, float] = field(default_factory=dict)
-    """Per frame of the trial, where there was one."""
+    """Per frame by the table, where it was asked."""
     together: int | None = None
     """Frames that the network is given at a time; None: as they come."""
+    plan: str = ""
+    """Hash of what was itself made by trial (TensorRT)."""
 
     def __str__(self) -> str:
-        """'openvino-fp32, fastest when measured: openvino-fp32 12.1 ms, torch-fp32 40.3 ms'."""
+        """'openvino-fp32, fastest by the table (plain 32x8 at 352x288 on avx2): openvino-fp32 12.1 ms, torch-fp32 40.3 ms'."""
         times = ", ".join(f"{name} {taken:.1f} ms" for name, taken in self.milliseconds.items())
         many = "" if self.together is None else f"; {self.together} frames at a time"
         return f"{self.name}, {self.why}{': ' if times else ''}{times}{many}"
@@ -55,119 +58,116 @@ class BackEnds:
         *,
         asked: str = AUTO,
         kept: Mapping[str, str] | None = None,
-        kept_together: Mapping[str, int] | None = None,
-        memo: Path | None = None,
+        kept_plans: Mapping[str, str] | None = None,
+        plans: Path | None = None,
+        tile: int = 0,
         note: Note = lambda _: None,
     ) -> None:
-        """`threads`: of the CPU, for networks. `asked`: the name of one, or 'auto'. `kept`: names by subject, of the run
-        that is resumed, and how many frames each was given at a time. `memo`: where measurements are kept; None: measure nothing. `note` hears of what did not
-        fit or came out wrong while networks ran (see nets.ladder)."""
-        self.device, self.threads = device, threads
-        self._asked, self._kept, self._memo, self._note = asked, dict(kept or {}), memo, note
-        self._kept_together = dict(kept_together or {})
+        """`threads`: of the CPU, for networks; they change no picture. `asked`: the name of one, or 'auto'. `kept`: names by subject, of
+        the run that is resumed, and `kept_plans` the hashes of their plans. `plans`: where TensorRT's are kept; None: nowhere. `tile`: side of the tiles in which networks are run, in input samples;
+        0: whole frames. `note` hears of what came out wrong while networks ran (see nets.ladder)."""
+        self.device, self.threads, self.tile = device, threads, tile
+        self._asked, self._kept, self._plans, self._note = asked, dict(kept or {}), plans, note
+        self._kept_plans = dict(kept_plans or {})
         self.choices: dict[str, Choice] = {}
         """By subject: the network and the size of its input, such as 'film_x2_fast 352x288'."""
 
     def engine(self, network: Network, height: int, width: int) -> Engine:
-        """For inputs of about this size; any other works. DeviceError if what was asked for is not here."""
+        """For inputs of about this size; any other works. DeviceError if what was asked for is not here, and where there is not even
+        memory to begin."""
         subject = f"{network.name} {width}x{height}"
-        able = {b.name: b for b in candidates(network, self.device, self._memo)}
-        choice = self._choose(subject, network, height, width, able)
-        args = network, self.device, self.threads, (height, width)
+        able = candidates(network, self.device, self._plans)
+        together = frames_together(network, self.device, height, width)
         try:
-            engine = able[choice.name].build(*args)
-        except RuntimeError as error:
-            why = str(error).splitlines()[0]
-            if subject in self._kept or self._asked != AUTO:
-                raise DeviceError(
-                    f"--backend {choice.name}: cannot run {subject} on {self.device}: {why}; try --backend auto "
-                    "in a new run, or see 'restore doctor'"
-                ) from error
-            usual = next(iter(able))
-            self._note(f"{subject}: {choice.name} does not start ({why}); {usual} runs it instead")
-            choice = Choice(usual, f"{choice.name} does not start")
-            engine = able[usual].build(*args)
-        together = self._together(subject, choice.name, engine, network, height, width)
-        self.choices[subject] = replace(choice, together=together)
-        return Ladder(network, engine, self.device, self.threads, self._note, together)
+            choice, engine = self._chosen(subject, network, (height, width), able)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"{subject}: not enough memory to begin; close other programs, and run the same command again"
+            ) from error
+        plan = getattr(engine, "plan", "")
+        if self._kept_plans.get(subject, plan) != plan:
+            raise DeviceError(
+                f"{subject}: {choice.name} has another plan than the run began with, and would change the picture in the "
+                "middle; start afresh, without what is kept of that run"
+            )
+        self.choices[subject] = replace(choice, together=together, plan=plan)
+        tile = self.tile or None
+        return Ladder(network, engine, self.device, self.threads, self._note, together, tile)
 
-    def _together(
-        self, subject: str, name: str, engine: Engine, network: Network, height: int, width: int
-    ) -> int | None:
-        """On a GPU, where something is to be measured at all: kept, remembered or measured now. A CPU runs frame by frame."""
-        if subject in self._kept_together:
-            return self._kept_together[subject]
-        if self.device.type != "cuda" or self._memo is None or network.sequential or self._kept:
-            return None
-        key = f"{self._key(network, height, width, [])}, {name}, frames at a time"
-        known = recall(self._memo).get(key)
-        if isinstance(known, int) and known in TOGETHER:
-            return known
-        found = fastest_together(engine, network, self.device, (height, width))
-        remember(self._memo, key, found)
-        return found
-
-    def _choose(
-        self, subject: str, network: Network, height: int, width: int, able: Mapping[str, BackEnd]
-    ) -> Choice:
+    def _chosen(
+        self, subject: str, network: Network, size: Size, able: Sequence[BackEnd]
+    ) -> tuple[Choice, Engine]:
         if subject in self._kept:
-            return self._named(self._kept[subject], subject, "as the run began", able)
+            choice = Choice(self._kept[subject], "as the run began")
+            return choice, self._named(choice, subject, network, size, able)
         if self._asked != AUTO:
-            return self._named(self._asked, subject, "asked for", able)
-        sizes = {(height, width), trial_size(network, self.device, (height, width))}
-        quick = [
-            b
-            for b in able.values()
-            if not b.slow_start or all(b.kept(network, self.device, size) for size in sizes)
-        ]
-        if self._memo is None:
-            return Choice(quick[0].name, "first of the list")
-        key = self._key(network, height, width, quick)
-        known = recall(self._memo).get(key)
-        before: dict[str, float] = {}
-        left = quick
-        if isinstance(known, dict) and known.get("name") in able:
-            before, untried = known.get("milliseconds", {}), known.get("untried", [])
-            left = [b for b in quick if b.name in untried]
-            if not left:
-                return Choice(known["name"], "fastest when measured", before)
-        found = trial(left, network, self.device, self.threads, (height, width))
-        measured = {**before, **found.milliseconds}
-        times = {b.name: measured[b.name] for b in quick if b.name in measured}
+            choice = Choice(self._asked, "asked for")
+            return choice, self._named(choice, subject, network, size, able)
+        quick = {b.name: b for b in able if not b.slow_start}
+        rows, whose = table.read_rows(machine_of(self.device))
+        row = table.nearest(rows, network.weights, *size)
+        times = {} if row is None else {n: t for n, t in row.milliseconds.items() if n in quick}
+        why = f"fastest by {whose} ({row})" if times else "first of the list"
+        refused = ""
+        for name in table.order(list(quick), times):
+            engine, fault = trial(quick[name], network, self.device, self.threads, size)
+            if engine is not None:
+                return Choice(name, f"{why}{refused}", times), engine
+            refused += f"; {name} {fault}"
         # float32 by PyTorch is what the others are compared with: it needs no trial to be right.
-        name = fastest(times) or "torch-fp32"
-        entry = {"name": name, "subject": subject, "milliseconds": times, "untried": found.untried}
-        remember(self._memo, key, entry)
-        why = "fastest, measured now"
-        if not times:
-            why = "none gives its picture when tried"
-        elif found.untried:
-            why = f"fastest so far ({', '.join(found.untried)} to be measured in a later run)"
-        return Choice(name, why, times)
+        last = {b.name: b for b in able}.get("torch-fp32", able[0])
+        engine = last.build(network, self.device, self.threads, size)
+        return Choice(last.name, f"none gives its picture{refused}"), engine
 
-    def _named(self, name: str, subject: str, why: str, able: Mapping[str, BackEnd]) -> Choice:
-        if name in able:
-            return Choice(name, why)
-        raise DeviceError(
-            f"--backend {name}: cannot run {subject} on {self.device}, {why}; expected one of "
-            f"{', '.join(able)}; see 'restore doctor'"
-        )
+    def _named(
+        self, choice: Choice, subject: str, network: Network, size: Size, able: Sequence[BackEnd]
+    ) -> Engine:
+        name, known = choice.name, {b.name: b for b in able}
+        if name not in known:
+            raise DeviceError(
+                f"--backend {name}: cannot run {subject} on {self.device}, {choice.why}; expected one of "
+                f"{', '.join(known)}; see 'restore doctor'"
+            )
+        try:
+            return known[name].build(network, self.device, self.threads, size)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            said = str(error).splitlines()[0]
+            raise DeviceError(
+                f"--backend {name}: cannot run {subject} on {self.device}: {said}; try --backend auto "
+                "in a new run, or see 'restore doctor'"
+            ) from error
 
-    def _key(self, network: Network, height: int, width: int, able: list[BackEnd]) -> str:
-        """All that the measurement depends on."""
-        cuda = self.device.type == "cuda"
-        versions = [f"torch {torch.__version__}"]
-        if find_spec("openvino") is not None:
-            versions.append(f"openvino {metadata.version('openvino')}")
-        if any(b.name.startswith("tensorrt") for b in able):
-            versions.append(f"tensorrt {load().__version__}")
-        return ", ".join(
-            [
-                network.sha256[:16],
-                f"{width}x{height}",
-                torch.cuda.get_device_name(self.device) if cuda else processor(),
-                f"{self.threads} threads",
-                *versions,
-                *(b.name for b in able),
-            ]
-        )
+
+def machine_of(device: torch.device) -> str:
+    """The class of machine that rows of the table are about: the CPU's, or the name of the card."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else level()
+
+
+def level() -> str:  # TODO restore.machine
+    cpu = torch.cpu
+    if cpu._is_amx_tile_supported():
+        return "amx"
+    return "bf16" if cpu._is_avx512_bf16_supported() else "avx2"
+
+
+_SHARE = 0.25
+"""Of a card's memory that the activations of a network may take."""
+_SETS = 3
+"""Of its widest layer's activations, of 4 bytes each, that there are at a time, and what libraries need on the way."""
+_MOST = 16
+
+
+def frames_together(network: Network, device: torch.device, height: int, width: int) -> int | None:
+    """Frames that a network is given at a time. On a card other numbers may give other last bits, so it depends on nothing but the card, the
+    network and the size. None, as they come, on a CPU, where engines take them one by one."""
+    if device.type != "cuda":
+        return None
+    if network.sequential:
+        return 1
+    room = _SHARE * torch.cuda.get_device_properties(device).total_memory
+    each = 4 * _SETS * network.widest * height * width
+    return max(1, min(_MOST, int(room // each)))

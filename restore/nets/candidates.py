@@ -5,19 +5,17 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from restore.nets.engine import Engine, GraphEngine, Network, Precision, TorchEngine, native_bf16
-from restore.nets.memo import recall, remember
 from restore.nets.openvino_engine import OpenVinoEngine, capabilities
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
 from restore.nets.tensorrt_engine import TensorRtEngine
-from restore.nets.tensorrt_plan import Size, is_kept
+from restore.nets.tensorrt_plan import Size
 from restore.nets.winograd_engine import WinogradEngine, can_run
 
 
@@ -30,11 +28,7 @@ class BackEnd:
     build: Callable[[Network, torch.device, int, Size], Engine]
     """Of the device, threads of the CPU, and frames of about this size. RuntimeError: cannot run here."""
     slow_start: bool = False
-    """Takes longer to begin than a choice may take: used when it is asked for, or where `kept`."""
-    kept: Callable[[Network, torch.device, Size], bool] = lambda *_: False
-    """Whether what makes a slow start slow is at hand from an earlier run, for frames of this size."""
-    ready: bool = False
-    """Has nothing to import or compile: tried before the others, whose start may take what time there is."""
+    """Takes longer to begin than a choice may take, or is itself made by trial: used when it is asked for by name."""
 
 
 def _torch(precision: Precision, compiled: bool = False) -> BackEnd:
@@ -46,20 +40,19 @@ def _torch(precision: Precision, compiled: bool = False) -> BackEnd:
     return BackEnd(name, precision, build, compiled)
 
 
-def _openvino(precision: Precision, memo: Path | None) -> BackEnd:
+def _openvino(precision: Precision) -> BackEnd:
     return BackEnd(
         f"openvino-{precision}",
         precision,
-        lambda network, _, threads, __: OpenVinoEngine(network, threads, precision, memo),
+        lambda network, _, threads, __: OpenVinoEngine(network, threads, precision),
     )
 
 
-def _winograd(memo: Path | None) -> BackEnd:
+def _winograd() -> BackEnd:
     return BackEnd(
         "winograd-int16",
         "int16",
-        lambda network, _, threads, __: WinogradEngine(network, threads, memo),
-        ready=True,
+        lambda network, _, threads, __: WinogradEngine(network, threads),
     )
 
 
@@ -71,27 +64,20 @@ def _graph(precision: Precision) -> BackEnd:
     )
 
 
-def _tensorrt(precision: Precision, memo: Path | None) -> BackEnd:
-    folder = None if memo is None else plans_dir(memo)
+def _tensorrt(precision: Precision, plans: Path | None) -> BackEnd:
     return BackEnd(
         f"tensorrt-{precision}",
         precision,
         lambda network, device, threads, size: TensorRtEngine(
-            network, device, threads, precision, size, folder
+            network, device, threads, precision, size, plans
         ),
         True,
-        lambda network, device, size: is_kept(network, device, precision, size, folder),
     )
 
 
-def plans_dir(memo: Path) -> Path:
-    """Where plans of TensorRT are kept."""
-    return memo.with_name("plans")
-
-
-def candidates(network: Network, device: torch.device, memo: Path | None = None) -> list[BackEnd]:
+def candidates(network: Network, device: torch.device, plans: Path | None = None) -> list[BackEnd]:
     """What can run `network` on `device` here, the usual best first; whole numbers are never the first, for they cost a
-    little of the result, nor is what begins slowly. `memo`: where ranges of activations are kept, and plans beside it."""
+    little of the result, nor is what begins slowly. `plans`: where those of TensorRT are kept."""
     plain = isinstance(network.net, PlainSR | RecurrentSR)
     if device.type == "cuda":
         halves: tuple[Precision, ...] = ("fp16", "bf16") if network.residual else ("fp16",)
@@ -100,38 +86,28 @@ def candidates(network: Network, device: torch.device, memo: Path | None = None)
             *(_graph(p) for p in halves),
             *(_torch(p) for p in halves),
             _torch("fp32"),
-            *(_tensorrt(p, memo) for p in halves if planned),
+            *(_tensorrt(p, plans) for p in halves if planned),
             *(_torch(p, compiled=True) for p in halves),
         ]
     found, whole = [], network.residual and isinstance(network.net, PlainSR)
-    able = _openvino_types(memo) if plain else frozenset()
+    able = _openvino_types() if plain else frozenset()
     if "BF16" in able and network.residual:
-        found.append(_openvino("bf16", memo))
+        found.append(_openvino("bf16"))
     if able:
-        found.append(_openvino("fp32", memo))
+        found.append(_openvino("fp32"))
     if whole and can_run(network):
-        found.append(_winograd(memo))
+        found.append(_winograd())
     if whole and "INT8" in able:
-        found.append(_openvino("int8", memo))
+        found.append(_openvino("int8"))
     precision: Precision = "bf16" if native_bf16() and network.residual else "fp32"
     if precision == "bf16":
         found.append(_torch("bf16"))
     return [*found, _torch("fp32"), _torch(precision, compiled=True)]
 
 
-def _openvino_types(memo: Path | None) -> frozenset[str]:
-    """What OpenVINO can do on this CPU; nothing where it is not installed. Remembered, so that a run by something else need
-    not import it."""
-    if find_spec("openvino") is None:
-        return frozenset()
-    key = f"openvino {metadata.version('openvino')} can do, {processor()}"
-    known = None if memo is None else recall(memo).get(key)
-    if isinstance(known, list) and all(isinstance(name, str) for name in known):
-        return frozenset(known)
-    found = capabilities()
-    if memo is not None:
-        remember(memo, key, sorted(found))
-    return found
+def _openvino_types() -> frozenset[str]:
+    """What OpenVINO can do on this CPU; nothing where it is not installed."""
+    return frozenset() if find_spec("openvino") is None else capabilities()
 
 
 def processor() -> str:

@@ -7,13 +7,17 @@ only that passes through reduced precision, so the skip is exact in every back e
 from __future__ import annotations
 
 import copy
+import os
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from restore.private import cache_dir, private_dir
 
 Engine = Callable[[Tensor], Tensor]
 """A network's input (T, planes, h, w) float -> its output, float32 on the same device (see nets.architectures)."""
@@ -57,6 +61,15 @@ class Network:
         return sum(size // 2 for size in kernels)
 
     @property
+    def widest(self) -> int:
+        """The most channels that one of its layers has."""
+        return max(
+            module.out_channels
+            for module in self.net.modules()
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
+        )
+
+    @property
     def weights(self) -> int:
         return sum(parameter.numel() for parameter in self.net.parameters())
 
@@ -66,8 +79,17 @@ def native_bf16() -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
+IN_FLIGHT = 4 << 30
+"""Bytes that activations of all frames in work may take on a CPU, about: frames of 4K have fewer at a time than there are
+threads."""
+
+
 class TorchEngine:
-    """PyTorch, channels last. Raises nothing of its own; float32 on CUDA is float32, not TF32."""
+    """PyTorch, channels last. Raises nothing of its own; float32 on CUDA is float32, not TF32.
+
+    On a CPU each frame is one job for one thread: PyTorch's own threads are a setting of the whole process, which other threads
+    would see while it is changed for one call. On CUDA kernels are chosen by rule and not by trial, and only such as
+    give the same bits every time."""
 
     def __init__(
         self,
@@ -78,25 +100,35 @@ class TorchEngine:
         *,
         compiled: bool = False,
     ) -> None:
-        self._dtype, self._device, self._threads = DTYPES[precision], device, threads
+        self._dtype, self._device = DTYPES[precision], device
+        # What is compiled is so in the first call: several at a time would do it several times.
+        self._threads, self._widest = 1 if compiled else threads, network.widest
         net = copy.deepcopy(network.net).to(device=device, dtype=self._dtype)
         for module in net.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._net: Callable[[Tensor], Tensor] = torch.compile(net) if compiled else net
+        self._net: Callable[[Tensor], Tensor] = _compiled(net) if compiled else net
+        self._pool = ThreadPoolExecutor(
+            self._threads, "torch"
+        )  # threads begin when they are needed
 
     def __call__(self, given: Tensor) -> Tensor:
         if self._device.type == "cuda":
-            with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            exactly = {"enabled": True, "benchmark": False, "deterministic": True}
+            with torch.backends.cudnn.flags(**exactly, allow_tf32=False):
                 return self.run(self._prepared(given)).float()
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            # One frame at a time on a CPU: activations of several would not stay in its caches.
-            parts = [self.run(self._prepared(part)) for part in torch.split(given, 1)]
-            return torch.cat(parts).float()
-        finally:
-            torch.set_num_threads(before)
+        frames = torch.split(given, 1)
+        each = 3 * 4 * self._widest * given.shape[-2] * given.shape[-1]
+        jobs = max(1, min(self._threads, len(frames), IN_FLIGHT // each))
+        if jobs == 1:
+            return torch.cat([self._alone(frame) for frame in frames])
+        some = (frames[n : n + jobs] for n in range(0, len(frames), jobs))
+        return torch.cat([done for few in some for done in self._pool.map(self._alone, few)])
+
+    def _alone(self, frame: Tensor) -> Tensor:
+        """One frame, on the thread that calls: gradients are a setting of a thread."""
+        with torch.no_grad():
+            return self.run(self._prepared(frame)).float()
 
     def _prepared(self, given: Tensor) -> Tensor:
         return given.to(self._dtype).contiguous(memory_format=torch.channels_last)
@@ -104,6 +136,17 @@ class TorchEngine:
     def run(self, given: Tensor) -> Tensor:
         """The network on a batch of its own type and layout."""
         return self._net(given)
+
+
+def _compiled(net: nn.Module) -> Callable[[Tensor], Tensor]:
+    """RuntimeError where there is no place for what compiling makes: that is code which is run, and PyTorch's own place for it is a
+    folder of /tmp under a name that anybody can foresee."""
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        try:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(private_dir(cache_dir() / "compiled"))
+        except OSError as error:
+            raise RuntimeError(f"{error.filename}: cannot be used: {error.strerror}") from error
+    return torch.compile(net)
 
 
 class GraphEngine(TorchEngine):

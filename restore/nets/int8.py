@@ -9,14 +9,12 @@ of a residual of some codes are a small part of what is wrong with the picture a
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from restore.nets.calibration import drawn_pictures
 from restore.nets.engine import Engine, Network
-from restore.nets.memo import recall, remember
 from restore.nets.plain import PlainSR, centred
 
 MOST_WEIGHT = 63
@@ -31,28 +29,12 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 WORST_LOSS = 0.05
 """dB of Y-PSNR that whole numbers may cost, as `loss` has it."""
 
-EDITION = 2
-"""Changes whenever the same weights would give other ranges, which makes measurements kept by users stale."""
-
 
 def whole_weights(weight: Tensor) -> tuple[Tensor, Tensor]:
     """(out, in, 3, 3) float -> int8 of -MOST_WEIGHT..MOST_WEIGHT, and the steps (out, 1, 1, 1) float32 they count."""
     largest = weight.detach().float().abs().amax((1, 2, 3), keepdim=True)
     steps = largest.clamp(min=torch.finfo(torch.float32).tiny * 1e6) / MOST_WEIGHT
     return (weight.detach() / steps).round().to(torch.int8), steps
-
-
-def ranges(network: Network, memo: Path | None) -> list[float]:
-    """What `measured_ranges` gives for a PlainSR, remembered in `memo` by the hash of its weights."""
-    net = plain(network)
-    key = f"int8 ranges, edition {EDITION}, {network.sha256}"
-    known = None if memo is None else recall(memo).get(key)
-    if isinstance(known, list) and _valid(known, net.blocks + 1):
-        return known
-    found = measured_ranges(net)
-    if memo is not None:
-        remember(memo, key, found)
-    return found
 
 
 def plain(network: Network) -> PlainSR:
@@ -62,14 +44,11 @@ def plain(network: Network) -> PlainSR:
     return network.net
 
 
-def _valid(known: list[object], layers: int) -> bool:
-    return len(known) == layers and all(isinstance(top, float) and top > 0 for top in known)
-
-
 @torch.inference_mode()
 def measured_ranges(net: PlainSR) -> list[float]:
     """Per layer of the body, and of the tail: where its input, which begins at 0, is best cut off to be counted in
-    MOST_ACTIVATION steps, on the calibration pictures."""
+    MOST_ACTIVATION steps, on the calibration pictures. On machines of a class always the same; a tenth to a quarter of a second for a
+    shipped network, and so kept nowhere: what is not stored cannot be exchanged."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that the last bit does not depend on how many there are
     try:

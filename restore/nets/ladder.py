@@ -1,9 +1,10 @@
-"""What becomes of a batch that a back end cannot run, or runs wrong: no frame is lost.
+"""What becomes of a batch that a back end cannot run, or runs wrong: no frame is lost, and none comes out otherwise than it would have.
 
-    out of memory       fewer frames at a time -> overlapping tiles -> the CPU, in tiles
-    NaN, or all zero    that batch again, in float32
+    out of memory       on a CPU fewer frames at a time, which changes no bit; where that is not enough, one clear error
+    NaN, or all zero    that frame again, in float32
 
-Each step is told once, and what did not fit is not tried again.
+Tiles change the last bits of some back ends, and so do fewer frames at a time on a card: both are numbers of the plan (see
+nets.backends), never an answer to how much memory other programs left.
 """
 
 from __future__ import annotations
@@ -17,104 +18,87 @@ from restore.errors import DeviceError
 from restore.faults import out_of_memory
 from restore.nets.engine import Engine, Network, TorchEngine
 
-TILES = (512, 256, 128)
-"""Sides of tiles, in input samples, the overlap not counted."""
-
 Note = Callable[[str], None]
 
 
 class Ladder:
-    """An engine that steps down instead of failing. DeviceError when not even small tiles fit on the CPU."""
+    """An engine that steps down before it fails. DeviceError when not even one frame fits."""
 
     def __init__(
         self,
         network: Network,
-        first: Engine,
+        engine: Engine,
         device: torch.device,
         threads: int,
         note: Note,
         most: int | None = None,
+        tile: int | None = None,
     ) -> None:
-        """`most`: frames to give it at a time, to begin with; None: as they come."""
+        """`most`: frames to give it at a time; None: as they come. `tile`: side of tiles, in input samples, the overlap not counted; None:
+        whole frames."""
         self._network, self._device, self._threads, self._note = network, device, threads, note
-        self._engine, self._here = first, device
+        self._engine = engine
         self._exact: Engine | None = None
-        self._most = most
-        self._tile: int | None = None
-        self._zero_is_right = False
+        self._most, self._tile = most, tile
 
     def __call__(self, given: Tensor) -> Tensor:
-        out = self._run(given)
+        out = self._run(self._engine, given)
         wrong = wrong_frames(out)
-        if not wrong or (self._zero_is_right and bool(torch.isfinite(out).all())):
+        if not wrong:
             return out
-        again = self._in_float32(given)
-        still = wrong_frames(again)
-        if still == wrong and bool(torch.isfinite(again).all()):
-            self._zero_is_right = True  # such a network, or black film
-        else:
+        if self._exact is None:
+            self._exact = TorchEngine(self._network, self._device, self._threads)
+        # Each alone: what is made again must not depend on which frames came together.
+        again = torch.cat([self._run(self._exact, given[n : n + 1]) for n in wrong])
+        if not torch.equal(again, out[wrong]):
             self._note(
                 f"{self._network.name}: {len(wrong)} of {len(given)} frames came out as NaN or black; "
                 "these were made again in float32"
             )
-        return again
+        out = out.clone()
+        out[wrong] = again
+        return out
 
-    def _in_float32(self, given: Tensor) -> Tensor:
-        if self._exact is None:
-            self._exact = TorchEngine(self._network, self._here, self._threads)
-        usual, self._engine = self._engine, self._exact
-        try:
-            return self._run(given)
-        finally:
-            # Where memory ended meanwhile, `_run` went to the CPU for good.
-            self._engine = usual if self._engine is self._exact else self._engine
-
-    def _run(self, given: Tensor) -> Tensor:
+    def _run(self, engine: Engine, given: Tensor) -> Tensor:
         while True:
             try:
-                return self._attempt(given)
+                return self._attempt(engine, given)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
             # Outside the handler: the traceback would hold the tensors that are to make room.
             self._step_down(given)
 
-    def _attempt(self, given: Tensor) -> Tensor:
-        here = given.to(self._here)
+    def _attempt(self, engine: Engine, given: Tensor) -> Tensor:
+        here = given.to(self._device)
         parts = [
-            self._engine(part) if self._tile is None else self._tiled(part)
+            engine(part)
+            if self._tile is None
+            else in_tiles(engine, part, self._tile, self._network.reach)
             for part in torch.split(here, self._most or len(here))
         ]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(given.device)
 
-    def _tiled(self, part: Tensor) -> Tensor:
-        assert self._tile is not None
-        return in_tiles(self._engine, part, self._tile, self._network.reach)
-
     def _step_down(self, given: Tensor) -> None:
-        if self._here.type == "cuda":
-            torch.cuda.empty_cache()
+        """Half as many frames at a time, from now on; DeviceError where that is not to be."""
         count, (height, width) = min(len(given), self._most or len(given)), given.shape[-2:]
-        smaller = [t for t in TILES if t < (self._tile or max(height, width))]
-        if count > 1:
+        if self._device.type == "cpu" and count > 1:
             self._most = count // 2
-            now = f"{self._most} at a time"
-        elif smaller:
-            self._tile = smaller[0]
-            now = f"in tiles of {self._tile}x{self._tile}"
-        elif self._here.type != "cpu":
-            self._here = torch.device("cpu")
-            self._exact = self._engine = TorchEngine(self._network, self._here, self._threads)
-            self._tile = TILES[1]
-            now = "in float32 on the CPU"
-        else:
-            raise DeviceError(
-                f"{self._network.name}: not enough memory for one frame of {width}x{height}, not even in "
-                f"tiles of {TILES[-1]}x{TILES[-1]} on the CPU; close other programs, or take a smaller network"
+            self._note(
+                f"{self._network.name}: out of memory with {count} of {width}x{height}; from now on {self._most} at a time"
             )
-        self._note(
-            f"{self._network.name}: out of memory with {count} of {width}x{height}; from now on {now}"
+            return
+        side = next((side for side in TILES if side < (self._tile or max(height, width))), None)
+        tiles = "" if side is None else f", add --tile {side} (other last bits)"
+        smaller = "take a smaller network" if self._device.type == "cpu" else "use --device cpu"
+        raise DeviceError(
+            f"{self._network.name}: not enough memory for {count} of {width}x{height} at a time; close other programs and "
+            f"run the same command again{tiles}, or {smaller}"
         )
+
+
+TILES = (512, 256, 128)
+"""Sides of tiles that are suggested, in input samples."""
 
 
 def wrong_frames(out: Tensor) -> list[int]:

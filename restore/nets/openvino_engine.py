@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from restore.nets.engine import Network, Precision
-from restore.nets.int8 import MOST_ACTIVATION, ranges, whole_weights
+from restore.nets.int8 import MOST_ACTIVATION, measured_ranges, plain, whole_weights
 from restore.nets.plain import MEAN, PlainSR
 from restore.nets.recurrent import RecurrentSR
 
 
 class OpenVinoEngine:
     """OpenVINO on the CPU in `precision`: of the network's arithmetic, inputs and outputs are float32. Compiled once
-    per frame size. int8 is of the body (see nets.int8, which remembers ranges in `memo`) and for PlainSR alone; head and
+    per frame size. int8 is of the body (see nets.int8) and for PlainSR alone; head and
     tail are then in bf16 where the CPU has it. TypeError for any network but PlainSR and RecurrentSR."""
 
     def __init__(
@@ -32,7 +31,6 @@ class OpenVinoEngine:
         network: Network,
         threads: int,
         precision: Precision = "fp32",
-        memo: Path | None = None,
     ) -> None:
         openvino = _openvino()
         if not isinstance(network.net, PlainSR | RecurrentSR):
@@ -50,7 +48,7 @@ class OpenVinoEngine:
         whole = precision == "int8"
         half = precision == "bf16" or (whole and "BF16" in capabilities())
         self._hint = "bf16" if half else "f32"
-        self._model = _graph(net, ranges(network, memo) if whole else [])
+        self._model = _graph(net, measured_ranges(plain(network)) if whole else [])
         self._queues: dict[tuple[int, int], Any] = {}
 
     def _queue(self, height: int, width: int) -> Any:

@@ -6,6 +6,7 @@ it is given back with everything else, and its end is noticed as always (see net
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ class TensorRtEngine:
     PyTorch in the same precision. RuntimeError: TensorRT cannot be loaded, or builds nothing that runs here. TypeError
     for any network but PlainSR and RecurrentSR."""
 
+    plan: str
+    """SHA-256 of the plan: another one of the same network may round otherwise."""
+
     def __init__(
         self,
         network: Network,
@@ -86,13 +90,14 @@ class TensorRtEngine:
     def _loaded(self, trt: Any, log: Any, folder: Path | None) -> Any:
         """The plan on the device: the kept one where TensorRT takes it, else a new one."""
         name, line = plan_name(self._network, self._device, self._precision, self._size)
-        kept = None if folder is None else kept_plan(folder / name, line)
-        engine = None if kept is None else self._runtime.deserialize_cuda_engine(kept)
-        if engine is None:
+        plan = None if folder is None else kept_plan(folder / name, line)
+        engine = None if plan is None else self._runtime.deserialize_cuda_engine(plan)
+        if plan is None or engine is None:
             plan = build_plan(trt, log, self._net, self._precision, self._size, self._most)
             engine = there(self._runtime.deserialize_cuda_engine(plan), "its own plan not taken")
             if folder is not None:
                 keep_plan(folder / name, line, plan)
+        self.plan = hashlib.sha256(plan).hexdigest()
         return engine
 
     def __call__(self, given: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from restore.nets.engine import DTYPES, Network, Precision
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
+from restore.private import cache_dir, read_private, write_private
 
 OLDEST = (10, 1)
 """The first version that takes memory of the caller's with its size."""
@@ -29,12 +29,19 @@ LARGEST = 16
 """Frames at a time; a plan is for all numbers up to it, and fastest at half."""
 EDITION = 1
 """Changes whenever the same weights would be stated otherwise, which makes plans kept by users stale."""
+MOST_BYTES = 1 << 30
+"""Of a plan that is kept: networks here have some MiB of weights."""
 GIVEN, MADE = "given", "made"
 """Names of the plan's input and output."""
 _TYPES: dict[Precision, str] = {"fp16": "HALF", "bf16": "BF16"}
 
 Size = tuple[int, int]
 """Height and width of a frame."""
+
+
+def plans_dir() -> Path:
+    """Where plans are kept between runs."""
+    return cache_dir() / "plans"
 
 
 @dataclass(frozen=True)
@@ -85,17 +92,6 @@ def plan_name(
     digest = hashlib.sha256(line.encode()).hexdigest()
     start = f"{network.sha256[:16]}-{size[1]}x{size[0]}-{precision}"
     return f"{start}-{digest[:16]}.plan", line
-
-
-def is_kept(
-    network: Network, device: torch.device, precision: Precision, size: Size, folder: Path | None
-) -> bool:
-    """Whether `folder` has the plan, so that the engine is there at once."""
-    try:
-        name, line = plan_name(network, device, precision, size)
-    except RuntimeError:
-        return False
-    return folder is not None and kept_plan(folder / name, line) is not None
 
 
 @contextmanager
@@ -167,9 +163,10 @@ def there(found: Any, otherwise: str) -> Any:
 
 
 def kept_plan(path: Path, line: str) -> bytes | None:
-    """What `keep_plan` wrote there for the same `line`; None where it is missing, damaged, or of something else."""
+    """What `keep_plan` wrote there for the same `line`; None where it is missing, damaged, of something else, or not surely
+    this user's own (restore.private): a plan is code for the card."""
     try:
-        facts, digest, plan = path.read_bytes().split(b"\n", 2)
+        facts, digest, plan = read_private(path, MOST_BYTES).split(b"\n", 2)
     except (OSError, ValueError):
         return None
     whole = digest.decode("ascii", "replace") == hashlib.sha256(plan).hexdigest()
@@ -178,11 +175,6 @@ def kept_plan(path: Path, line: str) -> bytes | None:
 
 def keep_plan(path: Path, line: str, plan: bytes) -> None:
     """Whole or not at all. A folder that cannot be written to is no reason to fail."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     digest = hashlib.sha256(plan).hexdigest()
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(f"{line}\n{digest}\n".encode() + plan)
-        part.replace(path)
-    with suppress(OSError):
-        part.unlink()
+        write_private(path, f"{line}\n{digest}\n".encode() + plan)

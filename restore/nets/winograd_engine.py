@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from restore.nets.engine import Network
-from restore.nets.int8 import MOST_ACTIVATION, plain, ranges
+from restore.nets.int8 import MOST_ACTIVATION, measured_ranges, plain
 from restore.nets.plain import MEAN
 from restore.nets.winograd import LANES, head, layer, library, padded_shape, why_not
 
@@ -24,9 +23,9 @@ def can_run(network: Network) -> bool:
 
 class WinogradEngine:
     """Head in float32, body and tail in whole numbers (see nets.winograd), for PlainSR alone: TypeError for others, RuntimeError
-    where it cannot run. Inputs and outputs are float32. `memo` remembers the ranges of activations."""
+    where it cannot run. Inputs and outputs are float32."""
 
-    def __init__(self, network: Network, threads: int, memo: Path | None = None) -> None:
+    def __init__(self, network: Network, threads: int) -> None:
         net = plain(network)
         if net.channels % LANES:
             raise RuntimeError(f"expected channels in multiples of {LANES}, got {net.channels}")
@@ -36,7 +35,7 @@ class WinogradEngine:
         self._mean = np.array(
             [MEAN] * net.colours + [0.0] * (net.in_planes - net.colours), np.float32
         )
-        steps = [top / MOST_ACTIVATION for top in ranges(network, memo)]
+        steps = [top / MOST_ACTIVATION for top in measured_ranges(net)]
         self._head = head(net.head, steps[0])
         self._body = [layer(conv, steps[n], steps[n + 1]) for n, conv in enumerate(net.layers())]
         self._tail = layer(net.tail, steps[-1], 1.0)

@@ -24,7 +24,6 @@ from restore.io.join import open_source
 from restore.io.segments import packet_sizes
 from restore.io.source import Source
 from restore.nets.backends import BackEnds
-from restore.nets.memo import default_memo
 from restore.panels.panel import Picture, Projector, panel_format
 from restore.pipeline import PipelineSpec
 from restore.preview.moments import Sampled, choose
@@ -158,7 +157,7 @@ class _Chain:
         self.spec, self.format = spec, result
         self.output = encoded_format(spec.output, result, processed)
         # As `restore run` will choose, so that its cost is foretold.
-        backends = BackEnds(device, threads, memo=default_memo())
+        backends = BackEnds(device, threads)
         self._worker = Worker(
             spec, source.video.format, self.output, backends, lambda _: nullcontext()
         )

@@ -45,6 +45,8 @@ class Job:
     overwrite: bool = False
     threads: int = 0
     """0: as many as there are processors."""
+    tile: int = 0
+    """Side of the tiles in which networks are run, in input samples; 0: whole frames."""
     backend: str = AUTO
     """Of networks: 'auto', or the name of one (see nets.backends)."""
     strict: bool = False

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
 from restore.io.losses import Seen, losses
 from restore.nets.backends import BackEnds, Choice
-from restore.nets.memo import default_memo
+from restore.nets.tensorrt_plan import plans_dir
 from restore.run.batches import batch_frames
 from restore.run.feed import Feed, first_alone, trim
 from restore.run.finish import finish
@@ -76,6 +78,7 @@ def _reported(work: _Run, started: float) -> Summary:
             "device": prepared.device,
             "backend": job.backend,
             "threads": prepared.threads,
+            "tile": job.tile,
         }
         timing = {
             "wall_seconds": time.monotonic() - started,
@@ -111,8 +114,14 @@ def _subject(prepared: Prepared) -> dict[str, Any]:
         "pipeline": job.spec.fingerprint(),
         "weights": hash_all(weights),
         "time range": [str(job.start), str(job.end)],
-        "version": f"{__version__}, torch {torch.__version__}",
+        "version": f"{__version__}, torch {torch.__version__}{_openvino()}",
+        **({"tile": job.tile} if job.tile else {}),
     }
+
+
+def _openvino() -> str:
+    """Not imported for it: that takes a third of a second."""
+    return f", openvino {version('openvino')}" if find_spec("openvino") else ""
 
 
 class _Run:
@@ -124,7 +133,9 @@ class _Run:
         self.stages: dict[str, float] = {}
         self.phases: dict[str, float] = {}
         self.threads = prepared.threads
-        self.batch = 1
+        self.batch = batch_frames(
+            prepared.device, self.threads, self.spec.formats(self.source.video.format)
+        )
         self.frames = self.frames_made = 0
         self.kept = 0
         self.backends: dict[str, Choice] = {}
@@ -137,7 +148,7 @@ class _Run:
         if self.prepared.job.strict:
             with self._phase("strict"):
                 self._refuse_damage()
-        self.threads, self.batch = self._terms()
+        self._fix_device()
         with self._phase("render"):
             files = self._once() if self.spec.frame_by_frame() else self._twice()
         return self._finish(files)
@@ -171,21 +182,17 @@ class _Run:
             self.index.log = log  # for the record
             raise
 
-    def _terms(self) -> tuple[int, int]:
-        """Fix what would change bytes; an interrupted run's terms are kept. Returns the thread count, and frames of a batch."""
-        device, threads = self.prepared.device, self.prepared.threads
+    def _fix_device(self) -> None:
+        """What a run began with decides its bytes; threads, and how many frames are in work at a time, do not."""
+        device = self.prepared.device
         kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        frames = batch_frames(device, threads, self.spec.formats(self.source.video.format))
-        terms = self.journal.terms({"device": kind, "threads": threads, "frames": frames})
+        terms = self.journal.terms({"device": kind})
         if terms["device"] != kind:
             raise DeviceError(
                 f"{self.prepared.job.output}: {self.journal.finished} segments were made on "
                 f"{terms['device']} and this is {kind}: the picture would change in the middle; use the "
                 f"same device (--device), or delete {self.journal.folder} to start afresh"
             )
-        if terms["threads"] != threads:
-            self.listener.note(f"resuming with {terms['threads']} threads, as the run began")
-        return int(terms["threads"]), int(terms.get("frames", frames))
 
     def _decode(self, index: Index | None = None, plain: bool = False) -> Iterator[FrameBatch]:
         """All frames asked for, damage repaired; `index` hears what was wrong. `plain`: without what only stages
@@ -235,8 +242,9 @@ class _Run:
             self.threads,
             asked=job.backend,
             kept=kept.get("back ends"),
-            kept_together=kept.get("frames together"),
-            memo=default_memo(),
+            kept_plans=kept.get("plans"),
+            plans=plans_dir(),
+            tile=job.tile,
             note=self._trouble,
         )
         source, output = self.source.video.format, self.prepared.output
@@ -245,9 +253,9 @@ class _Run:
             give_back_libraries()
         self.backends = backends.choices
         self.journal.fix("back ends", {s: c.name for s, c in self.backends.items()})
-        together = {s: c.together for s, c in self.backends.items() if c.together is not None}
-        if together:
-            self.journal.fix("frames together", together)
+        plans = {s: c.plan for s, c in self.backends.items() if c.plan}
+        if plans:
+            self.journal.fix("plans", plans)
         for subject, choice in self.backends.items():
             self.listener.choice(f"{subject}: {choice}")
         return worker

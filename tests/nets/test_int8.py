@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,10 +20,8 @@ from restore.nets.int8 import (
     WORST_LOSS,
     loss,
     measured_ranges,
-    ranges,
     whole_weights,
 )
-from restore.nets.memo import recall, remember
 from restore.nets.openvino_engine import OpenVinoEngine
 from restore.nets.plain import MEAN, PlainSR
 
@@ -74,29 +71,18 @@ def test_openvino_counts_as_the_reference_does(network: Network) -> None:
     assert float((found - wanted).square().mean().sqrt()) < 0.1 * rounding
 
 
-def test_ranges_are_measured_once_and_remembered(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memo = tmp_path / "m.json"
-    first = ranges(network, memo)
-    assert len(first) == 3
-    assert first == ranges(network, None) == measured_ranges(int8.plain(network))
-    monkeypatch.setattr(int8, "measured_ranges", lambda _: [1.0, 2.0, 3.0])
-    assert ranges(network, memo) == first
-    other = Network(network.net, "other", "1" * 64, planes=2)
-    assert ranges(other, memo) == [1.0, 2.0, 3.0]
-
-
-@pytest.mark.parametrize(
-    "damage", [[1.0, 2.0], [1.0, -2.0, 3.0], [1.0, "2", 3.0], {"tops": [1.0, 2.0, 3.0]}, None]
-)
-def test_damaged_ranges_are_measured_anew(network: Network, tmp_path: Path, damage: object) -> None:
-    memo = tmp_path / "m.json"
-    wanted = ranges(network, memo)
-    (key,) = recall(memo)
-    remember(memo, key, damage)
-    assert ranges(network, memo) == wanted
-    assert recall(memo) == {key: wanted}
+def test_ranges_depend_on_nothing_but_the_network(network: Network) -> None:
+    """They are kept nowhere, so nobody can exchange them; whatever the threads of the process, they are the same."""
+    net, before = int8.plain(network), torch.get_num_threads()
+    wanted = measured_ranges(net)
+    assert len(wanted) == 3
+    try:
+        for threads in (2, 4):
+            torch.set_num_threads(threads)
+            assert measured_ranges(net) == wanted
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_layer_that_nothing_reaches() -> None:
@@ -109,7 +95,7 @@ def test_a_layer_that_nothing_reaches() -> None:
 
 def test_only_plain_networks() -> None:
     with pytest.raises(TypeError, match="expected a plain network, got EDSR"):
-        ranges(Network(EDSR(4, 1, 1), "edsr", ""), None)
+        int8.plain(Network(EDSR(4, 1, 1), "edsr", ""))
 
 
 def test_the_loss_is_that_of_noise_on_the_error_that_remains(network: Network) -> None:

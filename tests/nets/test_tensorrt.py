@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,16 +18,15 @@ import torch
 from restore.errors import DeviceError
 from restore.nets import backends, tensorrt_engine, tensorrt_plan
 from restore.nets import candidates as listed
-from restore.nets import trial as trials
 from restore.nets.backends import BackEnds
-from restore.nets.candidates import BackEnd, candidates, plans_dir
+from restore.nets.candidates import BackEnd, candidates
 from restore.nets.edsr import EDSR
 from restore.nets.engine import Network, Precision, TorchEngine
 from restore.nets.ladder import Ladder, out_of_memory
 from restore.nets.plain import PlainSR
 from restore.nets.recurrent import RecurrentSR
 from restore.nets.tensorrt_engine import TensorRtEngine
-from restore.nets.tensorrt_plan import LARGEST, Card, is_kept, plan_name
+from restore.nets.tensorrt_plan import LARGEST, Card, plan_name
 from tests.nets import fake_tensorrt
 from tests.nets.test_engine import TOLERANCE_CODES, worst_codes
 
@@ -163,7 +164,6 @@ def test_whatever_a_plan_depends_on_gives_it_another_name(
     after = plan_name(other, CPU, precision, size)
     assert after[0] != before[0]
     assert after[1] != before[1]
-    assert not is_kept(other, CPU, precision, size, tmp_path)
     TensorRtEngine(other, CPU, 1, precision, size, tmp_path)
     assert state.builds == 2
     assert len(list(tmp_path.iterdir())) == 2
@@ -181,6 +181,11 @@ def _foreign(content: bytes) -> bytes:
     return content.replace(b"Card 1", b"Card 2", 1)
 
 
+def is_kept(network: Network, folder: Path) -> bool:
+    name, line = plan_name(network, CPU, "fp16", SIZE)
+    return tensorrt_plan.kept_plan(folder / name, line) is not None
+
+
 @pytest.mark.parametrize("damage", [_cut, _turned, _foreign, lambda _: b"", lambda _: b"\n\n"])
 @torch.inference_mode()
 def test_a_damaged_or_foreign_plan_is_built_again(
@@ -189,11 +194,11 @@ def test_a_damaged_or_foreign_plan_is_built_again(
     TensorRtEngine(network, CPU, 1, "fp16", SIZE, tmp_path)
     (plan,) = tmp_path.iterdir()
     plan.write_bytes(damage(plan.read_bytes()))
-    assert not is_kept(network, CPU, "fp16", SIZE, tmp_path)
+    assert not is_kept(network, tmp_path)
     engine = TensorRtEngine(network, CPU, 1, "fp16", SIZE, tmp_path)
     assert worst_codes(engine(luma()), network.net(luma())) < TOLERANCE_CODES["fp16"]
     assert state.builds == 2
-    assert is_kept(network, CPU, "fp16", SIZE, tmp_path)
+    assert is_kept(network, tmp_path)
 
 
 def test_a_plan_that_tensorrt_refuses_is_built_again(
@@ -206,7 +211,7 @@ def test_a_plan_that_tensorrt_refuses_is_built_again(
     (plan,) = tmp_path.iterdir()
     name, line = plan_name(network, CPU, "fp16", SIZE)
     tensorrt_plan.keep_plan(tmp_path / name, line, plan.read_bytes().split(b"\n", 2)[2])
-    assert is_kept(network, CPU, "fp16", SIZE, tmp_path)
+    assert is_kept(network, tmp_path)
     TensorRtEngine(network, CPU, 1, "fp16", SIZE, tmp_path)
     assert state.builds == 1
 
@@ -237,7 +242,6 @@ def test_an_old_version_is_refused(
     installed(monkeypatch, version)
     with pytest.raises(RuntimeError, match=words):
         TensorRtEngine(network, CPU, 1, "fp16", SIZE)
-    assert not is_kept(network, CPU, "fp16", SIZE, tmp_path)
 
 
 def test_a_library_that_cannot_be_loaded(
@@ -325,15 +329,14 @@ def test_on_cuda_alone_and_where_installed(
 
 
 @pytest.fixture
-def memo(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plans(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a machine that has PyTorch and TensorRT to choose from."""
-    memo = tmp_path / "backends.json"
 
-    def able(network: Network, device: torch.device, memo: Path | None = None) -> list[BackEnd]:
-        return [listed._torch("fp32"), listed._tensorrt("fp16", memo)]
+    def able(network: Network, device: torch.device, plans: Path | None = None) -> list[BackEnd]:
+        return [listed._torch("fp32"), listed._tensorrt("fp16", plans)]
 
     monkeypatch.setattr(backends, "candidates", able)
-    return memo
+    return tmp_path / "plans"
 
 
 def chosen(made: BackEnds, network: Network) -> str:
@@ -342,62 +345,70 @@ def chosen(made: BackEnds, network: Network) -> str:
     return choice.name
 
 
-def test_considered_once_its_plan_is_kept(
-    network: Network, state: Any, memo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[list[str]] = []
-
-    def trial(able: list[BackEnd], *_: object) -> trials.Trial:
-        tried.append([b.name for b in able])
-        return trials.Trial({b.name: 10.0 / (n + 1) for n, b in enumerate(able)}, [])
-
-    monkeypatch.setattr(backends, "trial", trial)
-    assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
+def test_by_name_alone_whatever_is_kept(network: Network, state: Any, plans: Path) -> None:
+    """A plan is made by trial: whether one is there must not decide what runs a network."""
+    assert chosen(BackEnds(CPU, 1, plans=plans), network) == "torch-fp32"
     assert state.builds == 0
-    assert chosen(BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"), network) == "tensorrt-fp16"
-    assert len(list(plans_dir(memo).iterdir())) == 1
-    assert chosen(BackEnds(CPU, 1, memo=memo), network) == "tensorrt-fp16"
-    assert tried == [["torch-fp32"], ["torch-fp32", "tensorrt-fp16"]]
+    for _ in range(2):
+        made = BackEnds(CPU, 1, plans=plans, asked="tensorrt-fp16")
+        assert chosen(made, network) == "tensorrt-fp16"
+    assert len(list(plans.iterdir())) == 1
     assert state.builds == 1
-    # Without the plan it is not, although it was the fastest.
-    next(plans_dir(memo).iterdir()).unlink()
-    assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
-    assert state.builds == 1
+    assert chosen(BackEnds(CPU, 1, plans=plans), network) == "torch-fp32"
 
 
-def test_not_considered_where_only_the_plan_of_the_trial_is_missing(
-    network: Network, state: Any, memo: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_goes_on_with_its_own_plan_alone(network: Network, state: Any, plans: Path) -> None:
+    made = BackEnds(CPU, 1, plans=plans, asked="tensorrt-fp16")
+    made.engine(network, *SIZE)
+    ((subject, choice),) = made.choices.items()
+    (kept,) = plans.iterdir()
+    assert choice.plan == hashlib.sha256(kept.read_bytes().split(b"\n", 2)[2]).hexdigest()
+
+    def resumed(plan: str) -> BackEnds:
+        return BackEnds(
+            CPU, 1, plans=plans, kept={subject: choice.name}, kept_plans={subject: plan}
+        )
+
+    assert chosen(resumed(choice.plan), network) == "tensorrt-fp16"
+    with pytest.raises(DeviceError, match="tensorrt-fp16 has another plan than the run began with"):
+        resumed("0" * 64).engine(network, *SIZE)
+
+
+def test_a_plan_that_others_could_have_written_is_not_read(
+    network: Network, state: Any, plans: Path
 ) -> None:
-    chosen(BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"), network)
-    monkeypatch.setattr(trials, "TRIAL_WORK", {"cpu": 1.0})  # a trial of smaller frames
-    assert chosen(BackEnds(CPU, 1, memo=memo), network) == "torch-fp32"
-    assert state.builds == 1
+    def built() -> int:
+        before: int = state.builds
+        chosen(BackEnds(CPU, 1, plans=plans, asked="tensorrt-fp16"), network)
+        return state.builds - before
+
+    assert built() == 1
+    (kept,) = plans.iterdir()
+    assert (plans.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert built() == 0
+    kept.chmod(0o622)
+    assert built() == 1
+    assert built() == 0  # another file has taken its place
+    plans.chmod(0o777)
+    assert built() == 1
+    assert built() == 1  # nothing is written there either
+    plans.chmod(0o700)
+    whole = plans.with_name("elsewhere")
+    kept.rename(whole)
+    kept.symlink_to(whole)
+    assert built() == 1
+    kept.unlink()
+    os.mkfifo(kept, 0o600)  # would wait for ever
+    assert built() == 1
+    assert [p.name for p in plans.iterdir()] == [kept.name]
 
 
-@pytest.mark.parametrize(("spoil", "fit"), [(0.0, True), (0.002, False), (float("nan"), False)])
-def test_a_wrong_picture_is_not_taken(
-    spoil: float, fit: bool, network: Network, state: Any, memo: Path
-) -> None:
-    chosen(BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"), network)
-    state.spoil = spoil
-    able = backends.candidates(network, CPU, memo)
-    assert ("tensorrt-fp16" in backends.trial(able, network, CPU, 1, SIZE).milliseconds) == fit
-
-
-def test_a_build_that_fails_in_a_trial_leaves_the_others(
-    network: Network, state: Any, memo: Path
-) -> None:
-    state.refuses_to_build = True
-    able = backends.candidates(network, CPU, memo)
-    assert list(backends.trial(able, network, CPU, 1, SIZE).milliseconds) == ["torch-fp32"]
-
-
-def test_asked_for_and_not_built_is_one_line(network: Network, state: Any, memo: Path) -> None:
+def test_asked_for_and_not_built_is_one_line(network: Network, state: Any, plans: Path) -> None:
     state.refuses_to_build = True
     kept = {"tiny 24x16": "tensorrt-fp16"}
     for made in (
-        BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"),
-        BackEnds(CPU, 1, memo=memo, kept=kept),
+        BackEnds(CPU, 1, plans=plans, asked="tensorrt-fp16"),
+        BackEnds(CPU, 1, plans=plans, kept=kept),
     ):
         with pytest.raises(DeviceError) as caught:
             made.engine(network, *SIZE)
@@ -405,22 +416,6 @@ def test_asked_for_and_not_built_is_one_line(network: Network, state: Any, memo:
             "--backend tensorrt-fp16: cannot run tiny 24x16 on cpu: TensorRT 11.4.0.106: no plan was built: no "
             "kernel fits this card; try --backend auto in a new run, or see 'restore doctor'"
         )
-
-
-def test_chosen_and_not_there_gives_way_and_says_so(
-    network: Network, state: Any, memo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen(BackEnds(CPU, 1, memo=memo, asked="tensorrt-fp16"), network)
-    monkeypatch.setattr(backends, "fastest", lambda times: "tensorrt-fp16")
-    state.refuses_plans = state.refuses_to_build = True
-    notes: list[str] = []
-    made = BackEnds(CPU, 1, memo=memo, note=notes.append)
-    assert chosen(made, network) == "torch-fp32"
-    assert str(made.choices["tiny 24x16"]) == "torch-fp32, tensorrt-fp16 does not start"
-    assert notes == [
-        "tiny 24x16: tensorrt-fp16 does not start (TensorRT 11.4.0.106: no plan was built: no kernel fits this "
-        "card); torch-fp32 runs it instead"
-    ]
 
 
 # The stand-in itself.

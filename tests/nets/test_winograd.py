@@ -21,7 +21,6 @@ from restore.nets.edsr import EDSR
 from restore.nets.engine import Network
 from restore.nets.files import as_network, load_model
 from restore.nets.int8 import MOST_ACTIVATION, WORST_LOSS, loss, measured_ranges
-from restore.nets.memo import recall
 from restore.nets.plain import MEAN, PlainSR
 from restore.nets.winograd_engine import WinogradEngine
 
@@ -225,14 +224,6 @@ def test_the_result_depends_on_nothing_else() -> None:
 def test_shipped_networks_lose_little(name: str) -> None:
     network = as_network(*load_model(name))
     assert 0.0001 < loss(network, WinogradEngine(network, 2)) < WORST_LOSS / 3
-
-
-def test_ranges_are_remembered(tmp_path: Path) -> None:
-    network, memo = random_network(), tmp_path / "m.json"
-    WinogradEngine(network, 1, memo)
-    (found,) = recall(memo).values()
-    assert len(found) == 4
-    assert found == measured_ranges(network.net)
 
 
 def test_what_it_cannot_run() -> None:

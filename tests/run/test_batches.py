@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,18 +26,20 @@ def test_a_cpu_gets_a_frame_per_thread_up_to_a_few() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "free_mib", "wanted"),
+    ("size", "card_mib", "wanted"),
     [
-        # 352x288: 0.58 MiB of planes, and four times that enlarged: 2.9 MiB, four sets of it, half of what is free.
-        ((352, 288), 1000, MOST),
-        ((352, 288), 240, 10),
-        ((1920, 1080), 4000, 8),
+        # 352x288: 0.58 MiB of planes, and four times that enlarged: 2.9 MiB, four sets of it, a quarter of the card.
+        ((352, 288), 2000, MOST),
+        ((352, 288), 480, 10),
+        ((1920, 1080), 8000, 8),
         ((1920, 1080), 40000, MOST),
         ((3840, 2160), 100, 1),
     ],
 )
-def test_a_gpu_gets_what_its_free_memory_holds(
-    size: tuple[int, int], free_mib: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+def test_a_gpu_gets_what_the_card_is_made_for(
+    size: tuple[int, int], card_mib: int, wanted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free_mib << 20, 80 << 30))
+    card = SimpleNamespace(total_memory=card_mib << 20)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: pytest.fail("what others left"))
     assert batch_frames(CUDA, 8, chain(*size)) == wanted
