@@ -147,11 +147,17 @@ def machine_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else level()
 
 
-def level() -> str:  # TODO restore.machine
-    cpu = torch.cpu
-    if cpu._is_amx_tile_supported():
+def level() -> str:
+    """What this CPU can do, as rows of the table name it."""
+    if torch.cpu._is_amx_tile_supported():
         return "amx"
-    return "bf16" if cpu._is_avx512_bf16_supported() else "avx2"
+    if torch.cpu._is_avx512_bf16_supported():
+        return "bf16"
+    if torch.cpu._is_vnni_supported():
+        return "vnni"
+    if torch.cpu._is_avx512_supported():
+        return "avx512"
+    return "avx2" if torch.cpu._is_avx2_supported() else "baseline"
 
 
 _SHARE = 0.25

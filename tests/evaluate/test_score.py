@@ -32,6 +32,7 @@ from restore.evaluate.sets import read_clip, read_image
 from restore.metrics.niqe import niqe
 from restore.metrics.vmaf import has_vmaf
 from restore.nets.files import ModelCard, save_model
+from restore.nets.int8 import WORST_LOSS
 from restore.nets.plain import PlainSR
 from restore.nets.squeezenet import SqueezeFeatures
 
@@ -346,7 +347,7 @@ def test_a_back_end_is_asked_for_by_name(images: Path) -> None:
     )
     assert whole != exact
     assert whole == pytest.approx(exact, abs=0.1)
-    assert usual == pytest.approx(exact, abs=0.02)
+    assert usual == pytest.approx(exact, abs=WORST_LOSS)
     assert not any("networks ran" in note for note in found[0].notes)
     assert "networks ran by openvino-int8" in found[2].notes
     with pytest.raises(DeviceError, match=r"--backend tpu: cannot run film_x2_fast \d+x\d+ on"):

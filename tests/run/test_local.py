@@ -200,11 +200,15 @@ def test_a_changed_pipeline_starts_afresh_and_says_so(job: Job) -> None:
     assert any(n == "starting afresh: pipeline changed since the last run" for n in notes)
 
 
-def test_the_first_runs_threads_are_kept(job: Job, unbroken: tuple[Summary, str]) -> None:
+def test_other_threads_go_on_with_the_same_bytes(job: Job, unbroken: tuple[Summary, str]) -> None:
     stop_after(job, 36)
     _, found, notes = finish(replace(job, threads=3))
     assert found == unbroken[1]
-    assert any("resuming with 1 threads" in n for n in notes)
+    assert not any("starting afresh" in n for n in notes)
+    job.output.unlink()
+    stop_after(job, 36)
+    _, _, notes = finish(replace(job, tile=32))
+    assert any(n == "starting afresh: tile changed since the last run" for n in notes)
 
 
 def test_the_first_runs_back_end_is_kept(job: Job, tmp_path: Path) -> None:
