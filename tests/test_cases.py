@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -48,6 +49,12 @@ def frame_times(result: Result) -> list[Fraction]:
     return [int(t) * tick for t in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", found)]
 
 
+def frame_steps(result: Result) -> tuple[int, set[Fraction]]:
+    """(number of frames, distances between them in seconds) of the output."""
+    times = frame_times(result)
+    return len(times), {b - a for a, b in pairwise(times)}
+
+
 def shape(result: Result) -> tuple[str, str]:
     """(size, sample aspect ratio) of the output, by FFmpeg."""
     found = re.search(r"Video: .*?, (\d+x\d+)\b(.*)", _ffmpeg_log(result.out))
@@ -68,6 +75,7 @@ def _ffmpeg_log(path: Path) -> str:
 
 
 CASES = [
+    Case("h264_bframes.avi", frame_steps, (40, {Fraction(1, 25)})),
     Case("sar_15x7.mkv", shape, ("15x7", "28:45")),
     Case("slides_1200s_per_frame.mkv", frame_times, [Fraction(0), Fraction(1200), Fraction(2400)]),
 ]

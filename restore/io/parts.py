@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from restore.io.card import accelerator, from_card
 from restore.io.reader import ReadFault, Report, frames_of, open_input, packets_of
 from restore.io.sequence import image_frames
 from restore.io.source import Part, Source
-from restore.io.timeline import Stamp, Timed, repair_times
+from restore.io.timeline import LOOK_AHEAD, Stamp, Timed, repair_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,51 @@ def _part_frames(
         yield from _paced(enumerate(frames), pace, part.offset, base)
         return
     spacing = 1 / (source.video.frame_rate or Fraction(25)) / theirs
-    stamped = (Stamp(f, f.pts) for f in frames)
+    stamped = _stamped(frames, source.video.codec, part.container.format.name in _UNSHOWN)
     for timed in repair_times(stamped, max(Fraction(1), spacing)):
         frame = timed.item
         frame.pts = None if frame.pts is None else ticks(frame.pts)
         frame.time_base = base
         length = round(timed.duration * theirs / base)
         yield replace(timed, pts=ticks(timed.pts), duration=length)
+
+
+_REORDERED = frozenset({"h264", "hevc", "vvc"})
+"""Codecs whose pictures come in an order that FFmpeg's demuxers do not follow."""
+
+_UNSHOWN = frozenset({"avi", "asf"})
+"""Containers, by FFmpeg's name, that say only when a picture is decoded."""
+
+
+def _stamped(
+    frames: Iterator[av.VideoFrame], codec: str, invented: bool
+) -> Iterator[Stamp[av.VideoFrame]]:
+    """`frames` with the times they claim. Containers that say only when a picture is decoded leave the times of
+    display to the demuxer, which puts every picture a frame later. Where that is known (`invented`), or these jump and the
+    times of decoding do not, a frame is shown when the decoder gives it, as by FFmpeg's program."""
+    held = list(islice(frames, LOOK_AHEAD)) if codec in _REORDERED else []
+    every = chain(held, frames)
+    slot = _decoding_step(held, invented)
+    if slot is None:
+        yield from (Stamp(frame, frame.pts) for frame in every)
+        return
+    last = 0
+    for frame in every:
+        # The last ones come when there is nothing more to decode: a step apart.
+        last = frame.pts = last + slot if frame.dts is None else frame.dts
+        yield Stamp(frame, last)
+
+
+def _decoding_step(frames: Sequence[av.VideoFrame], invented: bool) -> int | None:
+    """Ticks between times of decoding, where these are to be times of display: those of display are invented, or do
+    not increase."""
+    shown = [f.pts for f in frames if f.pts is not None]
+    decoded = [f.dts for f in frames if f.dts is not None]
+    even = all(b > a for a, b in pairwise(shown))
+    if not decoded or (not invented and (even or len(shown) < len(frames))):
+        return None
+    steps = sorted(b - a for a, b in pairwise(decoded)) or [1]
+    return steps[len(steps) // 2] if steps[0] > 0 else None
 
 
 def _with_aspect(
