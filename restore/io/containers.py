@@ -13,9 +13,8 @@ decode times of B-frames and an encoder's delay lie before the first frame; FFmp
 _COMMON = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
 """No random numbers, dates or versions in it, and no shift of time (we shift ourselves; Matroska holds the
 small negative times of an encoder's delay)."""
-_QUICKTIME = {"movie_timescale": "90000", "write_tmcd": "0"}
-"""Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms. A time code
-in the metadata must not become a track, which no plan knows and which most rates cannot have."""
+_QUICKTIME = {"movie_timescale": "90000"}
+"""Start offsets are stored in the movie's time scale: FFmpeg's default of 1000 misses by up to 2 ms."""
 
 LAP = {"mpegts": Fraction(1 << 33, 90_000)}
 """Seconds after which a container's clock begins again: 26 hours and a half of a transport stream."""
@@ -27,9 +26,12 @@ _SLOT_RATES = (
 )
 
 
-def muxer_options(container: str) -> dict[str, str]:
-    """Options of the muxer, of every trial as of every output."""
-    return _COMMON | (_QUICKTIME if is_quicktime(container) else {})
+def muxer_options(container: str, timecode: bool = False) -> dict[str, str]:
+    """Options of the muxer, of every trial as of every output. `timecode`: that in the metadata becomes a track
+    where the container keeps it so."""
+    if not is_quicktime(container):
+        return dict(_COMMON)
+    return _COMMON | _QUICKTIME | {"write_tmcd": str(int(timecode))}
 
 
 def is_quicktime(container: str) -> bool:

@@ -37,7 +37,7 @@ def losses(
                 *source.losses,
                 *_scaled(source, seen),
                 *_captions(source, options, seen),
-                *_side_data(source, options),
+                *_side_data(source, options, plan),
                 *_streams(options, plan),
             )
         )
@@ -68,11 +68,12 @@ def _captions(source: Source, options: OutputOptions, seen: Seen | None) -> Iter
         yield f"{CAPTIONS} of {missing} of {seen.captioned} frames did not reach the output"
 
 
-def _side_data(source: Source, options: OutputOptions) -> Iterator[str]:
+def _side_data(source: Source, options: OutputOptions, plan: StreamPlan) -> Iterator[str]:
     if AFD in source.side_data:
         yield f"{AFD}: no encoder here writes it"
     if S12M in source.side_data:
-        yield f"{S12M}: {options.codec} does not write it"
+        kept = "" if plan.timecode is None else ", only where the file starts"
+        yield f"{S12M}: {options.codec} does not write it{kept}"
     hdr = source.video.format.hdr
     known = () if hdr is None else hdr.dynamic
     lost = lost_hdr(options.codec, hdr)
@@ -93,6 +94,8 @@ def _streams(options: OutputOptions, plan: StreamPlan) -> Iterator[str]:
             yield f"{what}: its {_listed(stream.lost)} cannot be kept in {plan.container}"
     if plan.has_chapters and not plan.chapters:
         yield f"chapters: {plan.container} has none"
+    if plan.lost_timecode:
+        yield f"time code: {plan.lost_timecode}"
     if plan.lost:
         yield f"metadata ({_listed(plan.lost)}): {plan.container} has no place for it"
 

@@ -43,6 +43,7 @@ from restore.io.source import Source, Span
 from restore.io.streams import COVERS, StreamAction, StreamPlan, kept_metadata
 from restore.io.subtitles import add_subtitles, converted_subtitle
 from restore.io.tags import siting_name, stated_siting
+from restore.io.trial import start_at
 from restore.io.verify import origin_of
 from restore.io.wma import add_wma, is_wma
 from restore.video import VideoFormat
@@ -69,7 +70,7 @@ def join(
     counts: list[tuple[int, SoundCount]] = []
     try:
         with ExitStack() as open_files:
-            options = muxer_options(plan.container)
+            options = muxer_options(plan.container, plan.timecode is not None)
             if is_quicktime(plan.container):
                 options["movflags"] = "+faststart"
             target = open_files.enter_context(
@@ -81,6 +82,9 @@ def join(
             video = _add_video(
                 target, first.streams.video[0], file.streams[source.video.index], fmt
             )
+            timecode = plan.timecode_at(source, Fraction(clock.first) * fmt.time_base)
+            if timecode is not None:
+                start_at(target, video, timecode)
             others = [_add_other(target, file, source, action) for action in plan.kept()]
             for attachment in plan.attached:
                 target.add_attachment(*attachment)

@@ -8,7 +8,7 @@ from restore.io.text import decode_text
 
 _OF_THE_OLD_FILE = (
     *("DURATION", "ENCODER", "HANDLER_NAME", "VENDOR_ID", "_STATISTICS"),
-    *("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "VARIANT_BITRATE", "ID3V2_PRIV"),
+    *("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "VARIANT_BITRATE", "ID3V2_PRIV", "TIMECODE"),
 )
 """Tags (their beginnings) that would be wrong in a new file."""
 

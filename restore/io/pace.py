@@ -10,6 +10,7 @@ from pathlib import Path
 from restore.io.probe import InputOptions, probe
 from restore.io.sequence import sequence_notes
 from restore.io.source import Part, Source
+from restore.io.timecode import Timecode
 
 FILM = Fraction(24)
 """Frames per second of a sequence of images of which nothing is said."""
@@ -91,4 +92,16 @@ def _paced(source: Source, rate: Fraction) -> Source:
     """The same with a frame at each tick of 1 / `rate`."""
     fmt = replace(source.video.format, time_base=1 / rate)
     video = replace(source.video, format=fmt, frame_rate=rate, header_duration=None, start_pts=0)
-    return replace(source, video=video, start=Fraction(0), pace=rate)
+    timecode, losses = source.timecode, source.losses
+    if timecode is not None:
+        known, timecode = timecode, Timecode.of(str(timecode), rate)
+        if timecode is None:
+            losses = (*losses, f"time code: {str(known)!r} is none at {rate} frames/s")
+    return replace(
+        source,
+        video=video,
+        start=Fraction(0),
+        pace=rate,
+        timecode=timecode,
+        losses=losses,
+    )

@@ -37,6 +37,7 @@ from restore.io.tags import (
     stated_siting,
 )
 from restore.io.text import MAX_TEXT, decode_text
+from restore.io.timecode import Timecode, dpx_timecode, is_timecode, timecode_in
 from restore.video import VideoFormat
 
 __all__ = ["AudioStream", "InputOptions", "OtherStream", "Source", "VideoStream", "probe"]
@@ -116,8 +117,11 @@ def probe(path: Path, options: InputOptions, *more: Path) -> Source:
             heard = sound_starts(again, again.streams.audio)
         audio = tuple(_audio(s, heard.get(s.index)) for s in container.streams.audio)
         other = tuple(
-            _other(s) for s in container.streams if s.type != "audio" and s.index != stream.index
+            _other(s)
+            for s in container.streams
+            if s.type != "audio" and s.index != stream.index and not is_timecode(s)
         )
+        timecode = _timecode(container, stream, frame, video, path, losses)
         starts = [video.start_pts * video.format.time_base, _start(stream)]
         starts += [a.start for a in audio]
         return Source(
@@ -132,6 +136,7 @@ def probe(path: Path, options: InputOptions, *more: Path) -> Source:
             notes=tuple(notes),
             losses=tuple(losses),
             side_data=frozenset(travelling(frame)),
+            timecode=timecode,
         )
 
 
@@ -270,6 +275,43 @@ def _note_guesses(said: ColorInfo, color: ColorInfo, has_chroma: bool, notes: li
         guesses.append(f"{siting_name(color.siting)} chroma")
     if guesses:
         notes.append(f"not tagged, taken as: {', '.join(guesses)}; [input] overrides")
+
+
+def _timecode(
+    container: InputContainer,
+    stream: AvVideoStream,
+    frame: av.VideoFrame,
+    video: VideoStream,
+    path: Path,
+    losses: list[str],
+) -> Timecode | None:
+    """Of the first decoded frame, as the container, else the frame itself says (DPX, H.264, HEVC, a GOP of MPEG)."""
+    text, at = timecode_in(container), _start(stream)
+    if text is None:
+        if video.codec == "dpx":
+            with path.open("rb") as file:
+                text = dpx_timecode(file.read(2048))
+        elif video.codec in _SAID_BY_FRAMES:
+            text = frame.metadata.get("timecode")
+        if text is None or (video.codec in _GOPS and not text.strip("0:;.")):
+            return None  # an encoder that was told no time code counts from 0
+    code = None if video.frame_rate is None else Timecode.of(text, video.frame_rate)
+    if code is None:
+        rate = "an unknown rate" if video.frame_rate is None else f"{video.frame_rate} frames/s"
+        losses.append(f"time code: {text[:40]!r} is none at {rate}")
+    elif at is not None:
+        # A container's is that of the stream's start; frames that cannot be decoded may come first.
+        late = video.start_pts * video.format.time_base - at
+        code = code.later(round(late * code.rate)) if 0 < late < _LATE else code
+    return code
+
+
+_SAID_BY_FRAMES = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
+"""Codecs whose frames have one. Other metadata of frames is free text in any encoding."""
+_GOPS = frozenset({"mpeg1video", "mpeg2video"})
+"""Codecs that have a time code in every group of pictures, wanted or not."""
+_LATE = 60
+"""Seconds."""
 
 
 def _sample_aspect(stream: AvVideoStream, options: InputOptions) -> Fraction:

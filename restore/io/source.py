@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from restore.io.geometry import Crop, Turn
+from restore.io.timecode import Timecode
 from restore.video import VideoFormat
 
 
@@ -166,5 +167,7 @@ class Source:
     """What of the picture is given up whatever the output is: transparency, a turn that cannot be done."""
     side_data: frozenset[str] = frozenset()
     """What frames carry along that a viewer may miss (see restore.io.side_data), as far as samples show."""
+    timecode: Timecode | None = None
+    """Of the frame at video.start_pts."""
     other_sizes: tuple[int, int] | None = None
     """(frames of another size than most, frames looked at); None: all are of one size."""

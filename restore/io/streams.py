@@ -23,6 +23,7 @@ from restore.io.sound_encode import SoundTarget, sound_targets
 from restore.io.sound_trial import try_converted_sound, try_copied_sound
 from restore.io.source import AudioStream, OtherKind, OtherStream, Source
 from restore.io.subtitles import TEXT_CODECS, subtitle_target, what_is_lost
+from restore.io.timecode import Timecode
 from restore.io.trial import (
     TRIAL_PACKETS,
     TrialResult,
@@ -30,6 +31,7 @@ from restore.io.trial import (
     try_container,
     try_copy,
     try_subtitles,
+    try_timecode,
 )
 from restore.video import VideoFormat
 
@@ -102,6 +104,18 @@ class StreamPlan:
     """The source has some."""
     lost: tuple[str, ...] = ()
     """Keys of the source's metadata that the container does not keep."""
+    timecode: Timecode | None = None
+    """Written into the container, moved to the first frame: that of the source's first frame, counted at the output's
+    rate; None: there is none, or no place for it."""
+    lost_timecode: str = ""
+    """Why the source's is not written, or not as it was counted."""
+
+    def timecode_at(self, source: Source, first_frame: Fraction) -> Timecode | None:
+        """That of an output whose first frame lies at `first_frame` seconds on the source's clock."""
+        if self.timecode is None:
+            return None
+        late = first_frame - source.video.start_pts * source.video.format.time_base
+        return self.timecode.later(round(late * self.timecode.rate))
 
     def kept(self) -> list[StreamAction]:
         """In the order in which they follow the video in the output: what a container keeps apart comes
@@ -137,6 +151,12 @@ class StreamPlan:
         if self.has_chapters:
             why = "" if self.chapters else f"{self.container} has no chapters; try an .mkv file"
             rows.append(StreamRow("", "chapters", "copied" if self.chapters else "dropped", why))
+        if source.timecode is not None:
+            becomes = "dropped" if self.timecode is None else "kept"
+            if self.timecode is not None and self.timecode.rate != source.timecode.rate:
+                becomes += f", counted at {self.timecode.rate} frames/s"
+            what = f"time code: starts at {source.timecode}"
+            rows.append(StreamRow("", what, becomes, self.lost_timecode))
         if self.lost:
             why = f"{self.container} has no place for them"
             rows.append(StreamRow("", f"metadata: {', '.join(self.lost)}", "dropped", why))
@@ -183,17 +203,38 @@ def plan_streams(
         ]
     chapters = moved_chapters(source, source.start, None, target)
     kept = try_container(target, kept_metadata(source), chapters)
+    timecode, lost_timecode = _plan_timecode(source, target)
     return StreamPlan(
         target,
         tuple(sorted(actions, key=lambda a: a.index)),
         chapters=kept.chapters,
         has_chapters=bool(chapters),
         lost=kept.lost,
+        timecode=timecode,
+        lost_timecode=lost_timecode,
     )
+
+
+def _plan_timecode(source: Source, container: str) -> tuple[Timecode | None, str]:
+    """(the source's time code, counted as the output's frames are; why it is lost, or changed)."""
+    known = source.timecode
+    if known is None:
+        return None, ""
+    code = known.at_rate(known.rate * source.video.layout.scan.rate)
+    if not try_timecode(container, code):
+        advice = _advice(container, try_timecode("matroska", code))
+        return None, f"{container} has no place for it{advice}"
+    if known.drop and not code.drop:
+        return (
+            code,
+            f"there is no drop-frame at {code.rate} frames/s: it runs slower than the clock",
+        )
+    return code, ""
 
 
 _TECHNICAL = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "creation_time"}
+    | {"timecode"}  # has its own place in a plan
 )
 
 

@@ -15,12 +15,13 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from restore.io.chapters import Chapter
-from restore.io.containers import LEAD, muxer_options
+from restore.io.containers import LEAD, is_quicktime, muxer_options
 from restore.io.matroska import name_sound
 from restore.io.moving import Mover, in_order
 from restore.io.names import lost_names, name_stream
 from restore.io.reader import codec_name
 from restore.io.subtitles import add_subtitles, converted_subtitle
+from restore.io.timecode import Timecode, timecode_in
 from restore.io.wma import add_wma, is_wma
 
 TRIAL_PACKETS = 48
@@ -126,6 +127,27 @@ def try_container(
         return ContainerTrial(False, tuple(metadata))
 
 
+def try_timecode(container: str, timecode: Timecode) -> bool:
+    """Whether a file of `container` that begins at `timecode` says so."""
+
+    def fill(out: OutputContainer) -> tuple[Stream | None, Iterator[Packet[Any]]]:
+        start_at(out, out.streams.video[0], timecode)
+        return None, iter(())
+
+    try:
+        with muxed(container, fill, timecode=True) as file:
+            return timecode_in(file) == str(timecode)
+    except (av.FFmpegError, ValueError):
+        return False
+
+
+def start_at(out: OutputContainer, picture: VideoStream, timecode: Timecode) -> None:
+    """Have a file that is not begun yet say that its first frame is `timecode`."""
+    if is_quicktime(out.format.name):
+        picture.codec_context.framerate = timecode.rate  # in which its track counts
+    out.metadata["timecode"] = str(timecode)
+
+
 def copier(
     stream: Stream, packets: Sequence[Packet[Any]], container: str, origin: Fraction
 ) -> Filler:
@@ -173,11 +195,12 @@ def _compare_other(
     return TrialResult(None, shown_as=name, lost=lost_names(stream, found))
 
 
-def muxed(container: str, fill: Filler) -> av.container.InputContainer:
+def muxed(container: str, fill: Filler, timecode: bool = False) -> av.container.InputContainer:
     """A file in memory with a picture and what `fill` adds, as the output will have them, open to read."""
     file = io.BytesIO()
     lead = LEAD.get(container, Fraction(0))
-    with av.open(file, "w", format=container, container_options=muxer_options(container)) as out:
+    options = muxer_options(container, timecode)
+    with av.open(file, "w", format=container, container_options=options) as out:
         name = _PICTURES.get(container, "mpeg4")
         picture = cast(VideoStream, out.add_stream(name, rate=25, width=16, height=16))
         _, packets = fill(out)

@@ -28,6 +28,7 @@ from restore.io.reader import begins_inside, codec_name, open_input
 from restore.io.sound import SoundCount, cut_samples, sound_of
 from restore.io.source import Source, Span
 from restore.io.streams import StreamAction, StreamPlan
+from restore.io.timecode import is_timecode, timecode_in
 from restore.video import VideoFormat
 
 TOLERANCE_MS = Fraction(1)
@@ -81,6 +82,9 @@ def verify(
     with open_input(out) as file:
         with open_head(source) as old:
             _check_streams(file, old, plan, problems)
+        timecode = plan.timecode_at(source, Fraction(expected_pts_ms[0]) / 1000)
+        if timecode is not None and timecode_in(file) != str(timecode):
+            problems.append(f"expected the time code {timecode}, found {timecode_in(file)}")
         chapters = moved_chapters(source, origin, span, plan.container) if plan.chapters else []
         _check_chapters(file, chapters, problems)
         times, captioned = _video_times(file, fmt, plan.container == "avi", problems)
@@ -128,7 +132,8 @@ def _check_streams(
 def _is_own_track(stream: Stream, plan: StreamPlan) -> bool:
     """MP4 and QuickTime keep chapters and time code in tracks of their own, which FFmpeg shows as data."""
     kept = any(s.kind == "data" for s in plan.kept())
-    return is_quicktime(plan.container) and stream.type == "data" and not kept
+    own = stream.type == "data" and (not kept or is_timecode(stream))
+    return is_quicktime(plan.container) and own
 
 
 def _check_chapters(file: InputContainer, wanted: Sequence[Chapter], problems: list[str]) -> None:
