@@ -63,6 +63,17 @@ def shape(result: Result) -> tuple[str, str]:
     return found[1], ["1:1", *re.findall(r"SAR (\d+:\d+)", found[2])][-1]
 
 
+def captioned(result: Result) -> int:
+    """Frames of the output with closed captions, by FFmpeg."""
+    return _ffmpeg_log(result.out).count("A53 Part 4 Closed Captions")
+
+
+def timecode(result: Result) -> str | None:
+    """At which the output starts, by FFmpeg."""
+    found = re.search(r"timecode *: (\S+)", _ffmpeg_log(result.out), re.IGNORECASE)
+    return None if found is None else found[1]
+
+
 def said(*words: str) -> Callable[[Result], list[str]]:
     """Those of `words` that the run printed."""
     return lambda result: [word for word in words if word in result.said]
@@ -74,10 +85,23 @@ def _ffmpeg_log(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
 
+_H264 = '[output]\npreset = "ultrafast"\n'
+_NO_CAPTIONS = ["warning: lost: closed captions (EIA-608, 708): ffv1 has no place for them"]
+_NO_TIMECODE = ["warning: lost: time code: mpegts has no place for it; try an .mkv file"]
+
 CASES = [
     Case("h264_bframes.avi", frame_steps, (40, {Fraction(1, 25)})),
     Case("sar_15x7.mkv", shape, ("15x7", "28:45")),
     Case("slides_1200s_per_frame.mkv", frame_times, [Fraction(0), Fraction(1200), Fraction(2400)]),
+    Case("captions.ts", captioned, 25, _H264),
+    Case("captions.ts", captioned, 25, _H264, "out.mp4"),
+    Case("captions.ts", captioned, 25, _H264, "out.ts"),
+    Case("captions.ts", said(*_NO_CAPTIONS), _NO_CAPTIONS),
+    Case("timecode.mov", timecode, "01:02:03:04"),
+    Case("timecode.mov", timecode, "01:02:03:04", _H264, "out.mov"),
+    Case("timecode.mov", timecode, "01:02:03:04", _H264, "out.mp4"),
+    Case("timecode.mov", timecode, "01:02:03:14", _H264, "out.mov", ("--start", "0.4")),
+    Case("timecode.mov", said(*_NO_TIMECODE), _NO_TIMECODE, _H264, "out.ts"),
 ]
 
 

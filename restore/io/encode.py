@@ -57,7 +57,7 @@ class SegmentEncoder:
         self._format = fmt
         self._options = options
         self._name = encoder_pixel_format(options.codec, self._format) or ""
-        self._captions = carries_captions(options)
+        self._captions = carries_captions(options.codec)
         self._container: av.container.OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._start = 0

@@ -220,18 +220,9 @@ def refused(options: OutputOptions, fmt: VideoFormat, error: Exception) -> Outpu
     )
 
 
-def carries_captions(options: OutputOptions) -> bool:
+def carries_captions(codec: str) -> bool:
     """The encoder writes the closed captions that come with frames into its bitstream."""
-    refused = options.options.get("a53cc") in (
-        "0",
-        "false",
-        "no",
-        "disable",
-        "disabled",
-        "n",
-        "off",
-    )
-    return "a53cc" in private_options(options.codec) and not refused
+    return "a53cc" in private_options(codec)
 
 
 @cache

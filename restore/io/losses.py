@@ -58,7 +58,7 @@ def _scaled(source: Source, seen: Seen | None) -> Iterator[str]:
 
 def _captions(source: Source, options: OutputOptions, seen: Seen | None) -> Iterator[str]:
     found = CAPTIONS in source.side_data if seen is None else seen.captioned > 0
-    if found and not carries_captions(options):
+    if found and not carries_captions(options.codec):
         yield (
             f"{CAPTIONS}: {options.codec} has no place for them; "
             f'try codec = "libx264", "libx265" or "mpeg2video"'
