@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from restore import flow, lucas_kanade
+from restore.interrupts import interrupts
 from restore.options import Options
 from restore.planes import gaussian_blur, pool, stretch, to_codes
 from restore.video import FrameInfo
@@ -138,7 +139,7 @@ class MotionService:
     def close(self) -> None:
         """End the thread; what is not begun is left."""
         if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
+            self._thread.shutdown(wait=not interrupts.stopping, cancel_futures=True)
 
     def flow(self, target: int, reference: int, size: tuple[int, int]) -> Tensor:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
+
+from restore.interrupts import interrupts
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
+_PATIENCE = 60.0
+"""Seconds that a thread which is told to stop may take to finish what it is at: a batch of a slow network, a read from a
+network drive. One that takes longer hangs, and is left behind."""
+_LAST_PATIENCE = 0.5
+"""The same once the process is about to end."""
+
+
+def _joined(thread: threading.Thread) -> bool:
+    """Wait for a thread that was told to stop. False: it is left behind, in the middle of what it is at."""
+    began = time.monotonic()
+    while thread.is_alive():
+        patience = _LAST_PATIENCE if interrupts.stopping else _PATIENCE
+        if time.monotonic() - began > patience:
+            return False
+        thread.join(_POLL_SECONDS)
+    return True
 
 
 class _End:
@@ -65,9 +85,10 @@ class Ahead(Generic[T], Iterator[T]):
             raise self._ended.error
         raise StopIteration
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """False: the thread hangs, and is left behind."""
         self._stop.set()
-        self._thread.join()
+        return _joined(self._thread)
 
 
 class Behind(Generic[T]):
@@ -78,19 +99,23 @@ class Behind(Generic[T]):
         self._queue: queue.Queue[T | _End] = queue.Queue(size)
         self._consume = consume
         self._error: BaseException | None = None
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
-        while not isinstance(item := self._queue.get(), _End):
-            if self._error is None:
-                try:
-                    self._consume(item)
-                except BaseException as error:
-                    self._error = error
+        while not isinstance(item := self._queue.get(), _End) and not self._stop.is_set():
+            try:
+                self._consume(item)
+            except BaseException as error:
+                self._error = error
+                return
             del item
 
     def put(self, item: T) -> None:
+        self._put(item)
+
+    def _put(self, item: T | _End) -> None:
         while True:
             if self._error is not None:
                 raise self._error
@@ -101,11 +126,15 @@ class Behind(Generic[T]):
 
     def finish(self) -> None:
         """Wait until everything put in is consumed."""
-        self.close()
+        self._put(_End())
+        while self._thread.is_alive():  # a hang here is left by Ctrl-C
+            self._thread.join(_POLL_SECONDS)
         if self._error is not None:
             raise self._error
 
-    def close(self) -> None:
-        """Stop after what is queued; errors are dropped."""
-        self._queue.put(_End())
-        self._thread.join()
+    def close(self) -> bool:
+        """Stop after the item at work; errors are dropped. False: the thread hangs, and is left behind."""
+        self._stop.set()
+        with suppress(queue.Full):  # else it wakes by itself
+            self._queue.put_nowait(_End())
+        return _joined(self._thread)

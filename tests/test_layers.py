@@ -15,7 +15,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
-    {"errors", "options", "allocation", "loading", "threads", "writing"},
+    {"interrupts"},
+    {"errors", "options", "allocation", "loading", "threads", "writing", "outlets"},
     {"resources", "color", "detectors", "faults", "private"},
     {"video"},
     {"planes"},
@@ -109,7 +110,7 @@ def within(module: str, homes: tuple[str, ...]) -> bool:
 
 def may_print(module: str) -> bool:
     """The command line, and what `python -m` runs."""
-    return within(module, ("cli", "progress")) or module.endswith("__main__")
+    return within(module, ("cli", "outlets", "progress")) or module.endswith("__main__")
 
 
 KNOWN = frozenset(modules())

@@ -1,11 +1,15 @@
 """The queues at the edges keep order, pass errors on, and stop when told."""
 
+import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 
 import pytest
 
+from restore import threads
+from restore.interrupts import interrupts
 from restore.threads import Ahead, Behind
 
 
@@ -101,3 +105,76 @@ def test_behind_keeps_nothing_that_was_consumed() -> None:
     behind.put(Frame(gone))
     assert gone.wait(5)
     behind.finish()
+
+
+class Consumer:
+    """Hangs in its first item until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.let = threading.Event(), threading.Event()
+        self.seen: list[int] = []
+
+    def __call__(self, item: int) -> None:
+        self.seen.append(item)
+        self.begun.set()
+        self.let.wait()
+
+
+def test_a_thread_that_hangs_is_left_behind_once_the_process_is_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_LAST_PATIENCE", 0.1)
+    monkeypatch.setattr(interrupts, "_seen", signal.SIGINT)
+    let, consumer = threading.Event(), Consumer()
+
+    def items() -> Iterator[int]:
+        yield 1
+        let.wait()
+
+    ahead, behind = Ahead(items(), 1, "test"), Behind(consumer, 1, "test")
+    assert next(ahead) == 1
+    behind.put(1)
+    consumer.begun.wait()
+    behind.put(2)
+    began = time.monotonic()
+    assert not ahead.close()
+    assert not behind.close()
+    assert time.monotonic() - began < 5
+    let.set()
+    consumer.let.set()
+    assert ahead.close()
+    assert behind.close()
+    assert consumer.seen == [1]
+
+
+def test_a_thread_that_hangs_does_not_hide_an_error_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_PATIENCE", 0.1)
+    consumer = Consumer()
+    behind = Behind(consumer, 1, "test")
+    behind.put(1)
+    consumer.begun.wait()
+    assert not behind.close()
+    consumer.let.set()
+
+
+def test_behind_drops_what_is_queued_when_it_is_closed() -> None:
+    consumer = Consumer()
+    behind = Behind(consumer, 3, "test")
+    for item in range(3):
+        behind.put(item)
+    consumer.begun.wait()
+    threading.Timer(0.2, consumer.let.set).start()
+    assert behind.close()
+    assert consumer.seen == [0]
+
+
+def test_an_error_of_the_last_item_is_raised_by_finish() -> None:
+    def fail(item: int) -> None:
+        raise OSError("disk full")
+
+    behind = Behind(fail, 4, "test")
+    behind.put(1)
+    with pytest.raises(OSError, match="disk full"):
+        behind.finish()

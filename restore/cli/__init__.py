@@ -5,8 +5,6 @@ Exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -16,6 +14,7 @@ from restore import __version__
 from restore.cli import about, inspect, look, many, media, training
 from restore.cli.console import out, print_error
 from restore.faults import is_internal
+from restore.interrupts import INTERRUPTED, interrupts
 from restore.io.text import printable
 
 app = typer.Typer(
@@ -54,17 +53,15 @@ for command in (
 
 def main() -> NoReturn:
     """Entry point; turns every ending into its exit code."""
-    # A polite kill deserves the same care as Ctrl-C, also where a shell had Ctrl-C ignored.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code: object
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        code = INTERRUPTED
     except Exception as error:
-        code = _failed(error)
+        code = INTERRUPTED if interrupts.stopping else _failed(error)
+    if interrupts.stopping:
+        interrupts.end()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -10,8 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from restore.cli.console import out
+from restore.cli.console import made_of, out
 from restore.errors import RestoreError
+from restore.interrupts import interrupts
 
 
 def stages(
@@ -128,7 +129,8 @@ def sample(
     """Make a short, damaged black-and-white film clip to try restore on."""
     from restore.sample import build_sample
 
-    build_sample(output, seconds, seed, overwrite)
+    with interrupts.orderly(made_of(output)):
+        build_sample(output, seconds, seed, overwrite)
     out.print(f"wrote {output}")
 
 

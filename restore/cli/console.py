@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -128,6 +129,40 @@ def print_error(error: BaseException) -> None:
             err.print(error_line(line))
     if verbose and not isinstance(error, RestoreError):
         err.print("".join(traceback.format_exception(error)))
+
+
+def kept_of(output: Path) -> Callable[[], str]:
+    """What to say of a run to `output` that is interrupted, whenever it is."""
+    before = _identity(output)
+
+    def kept() -> str:
+        folder = output.with_name(f"{output.name}.parts")
+        if any(folder.glob("segment-*.nut")):
+            text = f"finished segments are kept in {folder}; the same command goes on"
+        elif _identity(output) != before:
+            text = f"{output} is complete"
+        else:
+            text = "nothing was kept: no segment was finished; the same command begins again"
+        return printable(text)
+
+    return kept
+
+
+def made_of(path: Path) -> Callable[[], str]:
+    """What to say of a command that makes one file, or nothing, when it is interrupted."""
+    before = _identity(path)
+    return lambda: printable(
+        f"{path} is complete" if _identity(path) != before else f"{path} was not made"
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Another file has another one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def time_of(text: str | None, option: str) -> Fraction | None:

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from restore.cli.console import cells, err, out
+from restore.cli.console import cells, err, made_of, out
+from restore.interrupts import interrupts
 
 _MARKS = {
     "fine": Text("fine", "green"),
@@ -51,21 +52,24 @@ def inspect(
         check_report(report, inputs, overwrite)
     if suggestion is not None:
         check_target(suggestion, overwrite)
-    with err.status("looking"):
-        seen = inspect_source(inputs)
-    table = Table("", "what", "found", "meaning", box=None)
-    for line in lines(seen):
-        table.add_row(_MARKS[line.state], *cells(line.topic, line.found, line.meaning))
-    out.print(table)
-    for note in (*seen.source.notes, *seen.source.losses):
-        out.print(f"note: {note}")
-    if report is not None:
-        write_report(report, document(seen))
-        out.print(f"wrote {report}")
-    made = suggest(seen)
-    for text in made.untreated if suggestion is not None else ():
-        out.print(f"found, not treated: {text}")
-    if suggestion is not None:
-        write_pipeline(suggestion, to_toml(made, inputs[0].name))
-        chain = ", ".join(stage.kind for stage in made.stages) or "no stage"
-        out.print(f"wrote {suggestion}: {chain}")
+    files = [path for path in (report, suggestion) if path is not None]
+    with interrupts.orderly(made_of(files[0]) if files else lambda: "nothing was written"):
+        with err.status("looking"):
+            seen = inspect_source(inputs)
+        table = Table("", "what", "found", "meaning", box=None)
+        for line in lines(seen):
+            table.add_row(_MARKS[line.state], *cells(line.topic, line.found, line.meaning))
+        out.print(table)
+        for note in (*seen.source.notes, *seen.source.losses):
+            out.print(f"note: {note}")
+        made = suggest(seen)
+        for text in made.untreated if suggestion is not None else ():
+            out.print(f"found, not treated: {text}")
+        with interrupts.held():  # one of the two would be refused the next time
+            if report is not None:
+                write_report(report, document(seen))
+                out.print(f"wrote {report}")
+            if suggestion is not None:
+                write_pipeline(suggestion, to_toml(made, inputs[0].name))
+                chain = ", ".join(stage.kind for stage in made.stages) or "no stage"
+                out.print(f"wrote {suggestion}: {chain}")

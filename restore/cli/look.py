@@ -19,11 +19,13 @@ from restore.cli.console import (
     StartOpt,
     ThreadsOpt,
     err,
+    made_of,
     one_of,
     out,
     time_of,
 )
 from restore.errors import RestoreError
+from restore.interrupts import interrupts
 
 CropOpt = Annotated[
     list[str] | None,
@@ -111,7 +113,7 @@ def compare(
         read_pipeline(find_pipeline(pipeline)).input if pipeline else InputOptions(),
         overwrite,
     )
-    with err.status("comparing") as status:
+    with interrupts.orderly(made_of(output)), err.status("comparing") as status:
         done = make(
             job,
             lambda line: out.print(line),
@@ -165,20 +167,22 @@ def preview(
         )
     specs = [read_pipeline(find_pipeline(name), set_ or []) for name in pipelines]
     times = sorted({time_of(text, "--at") or Fraction(0) for text in at or ()})
-    with err.status("reading") as status:
-        made = make(
-            path,
-            specs,
-            find_device(device),
-            threads or len(os.sched_getaffinity(0)),
-            count=count,
-            at=times,
-            note=status.update,
-        )
-    pictures = stills(made)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in pictures.items():
-        write_png(folder / name, image)
+    with interrupts.orderly(made_of(folder / "sheet.png")):
+        with err.status("reading") as status:
+            made = make(
+                path,
+                specs,
+                find_device(device),
+                threads or len(os.sched_getaffinity(0)),
+                count=count,
+                at=times,
+                note=status.update,
+            )
+        pictures = stills(made)
+        with interrupts.held():  # a folder with a few of them would be refused the next time
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, image in pictures.items():
+                write_png(folder / name, image)
     table = Table("pipeline", "picture", "per frame", "whole job, about", "size, about")
     for shown in made.after:
         cost = shown.cost
@@ -251,7 +255,7 @@ def report(
         read_pipeline(find_pipeline(pipeline)).input if pipeline else InputOptions(),
         overwrite,
     )
-    with err.status("reading") as status:
+    with interrupts.orderly(made_of(output)), err.status("reading") as status:
         size = make(job, status.update)
     out.print(f"wrote {output}, {size / 1e6:.1f} MB: open it in a browser")
 

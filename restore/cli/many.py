@@ -26,10 +26,11 @@ from restore.cli.console import (
 )
 from restore.errors import OutputError
 from restore.faults import is_internal, told
+from restore.interrupts import interrupts
 from restore.writing import json_bytes, write_whole
 
 if TYPE_CHECKING:
-    from restore.run.batch import Entry
+    from restore.run.batch import Entry, Outcome
 
 
 def batch(
@@ -64,7 +65,7 @@ def batch(
     fails stops none of the others; results that are there already are not made again.
     """
     from restore.progress import Display, closing_table
-    from restore.run.batch import Outcome, plan, run_batch, summary
+    from restore.run.batch import plan, run_batch, summary
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
@@ -108,18 +109,28 @@ def batch(
 
     outcomes: list[Outcome] = []
     _tell_problems(entries)
-    try:
-        for outcome in run_batch(entries, restore, overwrite):
-            outcomes.append(outcome)
-            error = outcome.error
-            if error is not None and not outcome.entry.problems:
-                print_error(error)
-    except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on where it stopped")
-        raise typer.Exit(130) from None
-    finally:
-        if report is not None:
-            write_whole(report, json_bytes(summary(outcomes)))
+    # Of the files as they are then: the last words may come from another thread.
+    count = f"of {len(entries)} files; the same command goes on where it stopped"
+    with interrupts.orderly(lambda: f"stopped after {len(outcomes)} {count}"):
+        try:
+            for outcome in run_batch(entries, restore, overwrite):
+                outcomes.append(outcome)
+                error = outcome.error
+                if error is not None and not outcome.entry.problems:
+                    print_error(error)
+        finally:
+            if report is not None:
+                write_whole(report, json_bytes(summary(outcomes)))
+            if outcomes:
+                out.print(_table(outcomes))
+    failed = [o.error for o in outcomes if o.error is not None]
+    out.print(f"{len(outcomes)} files, {len(failed)} failed")
+    if failed:
+        raise typer.Exit(1 if any(map(is_internal, failed)) else 2)
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    """What became of each file."""
     table = Table("file", "result", "")
     words = {"done": "restored", "there": "was there already", "skipped": "left out"}
     for outcome in outcomes:
@@ -128,11 +139,7 @@ def batch(
         why = "" if error is None else told(error).splitlines()[0]
         name, reason = cells(outcome.entry.input.name, why)
         table.add_row(name, word, reason)
-    out.print(table)
-    failed = [o.error for o in outcomes if o.error is not None]
-    out.print(f"{len(outcomes)} files, {len(failed)} failed")
-    if failed:
-        raise typer.Exit(1 if any(map(is_internal, failed)) else 2)
+    return table
 
 
 def _tell_problems(entries: Sequence[Entry]) -> bool:

@@ -22,12 +22,14 @@ from restore.cli.console import (
     TileOpt,
     cells,
     err,
+    kept_of,
     one_of,
     out,
     tell_losses,
     time_of,
 )
 from restore.errors import PipelineFileError
+from restore.interrupts import interrupts
 from restore.loading import loading
 
 
@@ -100,6 +102,7 @@ def run(
         from restore.run.job import Job, prepare
         from restore.run.local import run as run_locally
 
+    context.with_resource(interrupts.orderly(kept_of(output)))
     mode = one_of(compare_mode, MODES, "--compare-mode")
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
     if page is not None:
@@ -136,14 +139,8 @@ def run(
     if not spec.stages:
         display.note(f"{spec.name} has no stages: the picture is only encoded again")
     tell_losses(prepared.losses)
-    try:
-        with display:
-            summary = run_locally(prepared, display)
-    except KeyboardInterrupt:
-        err.print(
-            f"interrupted; finished segments are kept in {output}.parts, the same command resumes",
-        )
-        raise typer.Exit(130) from None
+    with display:
+        summary = run_locally(prepared, display)
     tell_losses(loss for loss in summary.losses if loss not in prepared.losses)
     closing_table(out, summary, verbose)
     if compare is not None:

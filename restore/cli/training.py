@@ -10,6 +10,8 @@ from rich.table import Table
 
 from restore.cli.console import DeviceOpt, err, out
 from restore.errors import RestoreError
+from restore.interrupts import interrupts
+from restore.io.text import printable
 
 
 def train(
@@ -36,16 +38,18 @@ def train(
     from restore.train.loop import train as train_recipe
     from restore.train.processes import is_first
 
-    card = train_recipe(
-        recipe,
-        out_dir,
-        minutes,
-        not fresh,
-        lambda line: out.print(line),
-        data=data,
-        work_dir=work,
-        shard_minutes=shard_minutes,
-    )
+    kept = "the pairs and the last checkpoint are kept; the same command goes on"
+    with interrupts.orderly(lambda: kept):
+        card = train_recipe(
+            recipe,
+            out_dir,
+            minutes,
+            not fresh,
+            lambda line: out.print(line),
+            data=data,
+            work_dir=work,
+            shard_minutes=shard_minutes,
+        )
     if is_first():
         out.print(f"wrote {out_dir / card.name}.safetensors and its card")
 
@@ -79,10 +83,12 @@ def degrade(
 
     if category is not None and category not in CATEGORIES:
         raise RestoreError(f"--category: expected one of {', '.join(CATEGORIES)}, got {category!r}")
-    degrade_files(
-        clean, out_dir, read_recipe(recipe), seed=seed, category=category, shrink=shrink, frames=frames,
-        overwrite=overwrite, progress=lambda line: out.print(line),
-    )  # fmt: skip
+    kept = f"what is finished stays in {out_dir}; --overwrite makes it again"
+    with interrupts.orderly(lambda: printable(kept)):
+        degrade_files(
+            clean, out_dir, read_recipe(recipe), seed=seed, category=category, shrink=shrink, frames=frames,
+            overwrite=overwrite, progress=lambda line: out.print(line),
+        )  # fmt: skip
 
 
 def evaluate(
@@ -138,7 +144,7 @@ def evaluate(
         subjects, sets, recipes, measures, frames=frames, skip=skip, pristine=pristine, backbone=backbone,
         device=device, threads=threads, backend=backend,
     )  # fmt: skip
-    with err.status("reading") as status:
+    with interrupts.orderly(lambda: "no score was written"), err.status("reading") as status:
 
         def show(line: str) -> None:
             status.update(line)
@@ -164,7 +170,8 @@ def evaluate(
             if method not in result.baselines:
                 out.print(tables.worst_line(result, group, method))
     if report is not None:
-        tables.write_document(result, report)
+        with interrupts.held():
+            tables.write_document(result, report)
         out.print(f"wrote {report}")
 
 

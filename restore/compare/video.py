@@ -129,8 +129,7 @@ def _encode(
         writer.finish()
         encoder.close()
     except BaseException:
-        writer.close()
-        encoder.abort()
+        encoder.abort(idle=writer.close())
         raise
     return pts
 

@@ -111,9 +111,10 @@ class SegmentEncoder:
         except (av.FFmpegError, OSError) as error:
             raise cannot_write(self._part, error) from error
 
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        if self._container is not None:
+    def abort(self, idle: bool = True) -> None:
+        """Leave nothing behind. `idle`: no other thread is inside the encoder; else what it uses is left alone, and only
+        the file's name is taken away."""
+        if self._container is not None and idle:
             with suppress(av.FFmpegError, OSError):  # what it still holds may not fit on the disk
                 self._container.close()
             self._container = None

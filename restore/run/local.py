@@ -17,7 +17,7 @@ from restore import __version__
 from restore.allocation import give_back_libraries
 from restore.conceal import conceal
 from restore.duplicates import mark_repeats
-from restore.errors import DeviceError, InputError, RestoreError
+from restore.errors import DeviceError, InputError
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
@@ -55,7 +55,7 @@ def run(prepared: Prepared, listener: Listener) -> Summary:
         elif journal.finished:
             listener.note(f"resuming: {journal.finished} segments are done already")
         summary = _reported(_Run(prepared, journal, listener), started)
-    except RestoreError:
+    except BaseException:
         if not journal.finished and not had_parts:
             journal.remove()
         raise
@@ -290,8 +290,7 @@ class _Run:
                 side.close()
             encoder.close()
         except BaseException:
-            writer.close()
-            encoder.abort()
+            encoder.abort(idle=writer.close())
             if side is not None:
                 side.abort()
             raise

@@ -113,8 +113,7 @@ class SideWriter:
 
     def abort(self) -> None:
         """Leave nothing behind."""
-        self._behind.close()
-        self._encoder.abort()
+        self._encoder.abort(idle=self._behind.close())
 
     def _encode(self, pair: tuple[FrameBatch, FrameBatch]) -> None:
         info = pair[1].frames[0]

@@ -18,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from restore.errors import InputError, OutputError
+from restore.faults import cannot_write
 from restore.planes import resample
 from restore.sample.film import SOUND_RATE, old_print, soundtrack
 from restore.sample.scenes import HEIGHT, RATE, WIDTH, Picture, scenes
+from restore.writing import write_whole
 
 
 def build_sample(path: Path, seconds: float = 4.0, seed: int = 0, overwrite: bool = False) -> None:
@@ -56,7 +58,12 @@ def build_sample(path: Path, seconds: float = 4.0, seed: int = 0, overwrite: boo
         }
         audio = {"acodec": "ac3", "b:a": "96k"}
         streams = ffmpeg.input(str(first)).video, ffmpeg.input(str(sound)).audio
-        _ffmpeg(ffmpeg.output(*streams, str(path), format="rm", r=RATE, **rm, **audio))
+        made = Path(folder) / "film.rm"
+        _ffmpeg(ffmpeg.output(*streams, str(made), format="rm", r=RATE, **rm, **audio))
+        try:
+            write_whole(path, made.read_bytes())
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def _check_target(path: Path, overwrite: bool) -> None:
