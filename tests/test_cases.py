@@ -91,6 +91,12 @@ _NO_TIMECODE = ["warning: lost: time code: mpegts has no place for it; try an .m
 
 CASES = [
     Case("h264_bframes.avi", frame_steps, (40, {Fraction(1, 25)})),
+    Case("clap.mov", shape, ("64x48", "1:1")),
+    Case(
+        "rot45.mp4",
+        said("the file asks players to turn the picture by no multiple of 90 degrees"),
+        ["the file asks players to turn the picture by no multiple of 90 degrees"],
+    ),
     Case("sar_15x7.mkv", shape, ("15x7", "28:45")),
     Case("slides_1200s_per_frame.mkv", frame_times, [Fraction(0), Fraction(1200), Fraction(2400)]),
     Case("captions.ts", captioned, 25, _H264),

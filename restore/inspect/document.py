@@ -39,6 +39,7 @@ def document(seen: Inspection) -> dict[str, Any]:
             "sample_aspect": fmt.sample_aspect,
             "depth": fmt.depth,
             "turn": str(source.video.turn) if source.video.turn else None,
+            "stated_crop": str(source.video.stated) if source.video.stated else None,
             "full_range": bool(fmt.color.full_range),
         },
         "length": asdict(seen.length),

@@ -203,6 +203,9 @@ def _streams(source: Source, packets: Tally) -> tuple[Stream, ...]:
     video, fmt = source.video, source.video.layout.decoded
     length = packets.length(source)
     turned = f", to be shown {video.turn}" if video.turn else ""
+    turned += (
+        f", to be shown without {video.stated} (left, top, right, bottom)" if video.stated else ""
+    )
     shape = f"{fmt.width}x{fmt.height} SAR {fmt.sample_aspect.numerator}:{fmt.sample_aspect.denominator}, {video.pixel_format}{turned}"
     found = [(video.index, "video", video.codec, shape)]
     found += [

@@ -71,9 +71,13 @@ def _reason_against(source: Source, quantisers: bool, number: int) -> str | None
         stream = container.streams[video.index]
         if isinstance(stream, VideoStream):
             for frame in frames_of(container, stream, lambda *_: None):
-                if frame.format.name == TAKEN[video.pixel_format]:
-                    return None
-                break
+                if frame.format.name != TAKEN[video.pixel_format]:
+                    break
+                decoded = video.layout.decoded
+                if (frame.width, frame.height) != (decoded.width, decoded.height):
+                    # FFmpeg leaves what a stream cuts off at the left and top on the card.
+                    return "cards do not cut off what the stream says"
+                return None
     return f"this card does not decode {video.codec} in {video.pixel_format}"
 
 

@@ -35,6 +35,15 @@ class Crop:
     def __bool__(self) -> bool:
         return any((self.left, self.top, self.right, self.bottom))
 
+    def __add__(self, inner: Crop) -> Crop:
+        """Both, `inner` cut from what this one leaves."""
+        return Crop(
+            self.left + inner.left,
+            self.top + inner.top,
+            self.right + inner.right,
+            self.bottom + inner.bottom,
+        )
+
     def __str__(self) -> str:
         return f"{self.left}:{self.top}:{self.right}:{self.bottom}"
 
@@ -74,7 +83,7 @@ def stated_turn(frame: av.VideoFrame, losses: list[str]) -> Turn:
 
 
 def turn_of_matrix(data: bytes) -> Turn | None:
-    """The turn nearest to a display matrix (nine int32 of 16.16 and 2.30 fixed point, as in MP4: a point
+    """The turn that a display matrix stands for (nine int32 of 16.16 and 2.30 fixed point, as in MP4: a point
     (x, y) of the picture is shown at (a x + c y, b x + d y)); None where it is none of the eight."""
     if len(data) < 36:
         return None
@@ -82,8 +91,10 @@ def turn_of_matrix(data: bytes) -> Turn | None:
     size = max(abs(v) for v in (a, b, c, d))
     if size == 0:
         return None
-    # Each row and column of a turn by quarters holds one +1 or -1.
+    # Each row and column of a turn by quarters holds one +1 or -1; a degree is 0.017.
     unit = tuple(round(v / size) for v in (a, b, c, d))
+    if any(abs(v / size - u) > 0.01 for v, u in zip((a, b, c, d), unit, strict=True)):
+        return None
     for quarters, mirror in ((q, m) for q in range(4) for m in (False, True)):
         x, y = _QUARTERS[quarters]
         across = (-x, -y) if mirror else (x, y)
@@ -116,7 +127,7 @@ def turned(plane: Codes, turn: Turn) -> Codes:
 def place(fmt: VideoFormat, crop: Crop, turn: Turn) -> VideoFormat:
     """The format of pictures of `fmt` when cropped and turned. Chroma sampling must have a turned
     counterpart (4:1:1 has none); chroma must be moved by `chroma_error` where that is not 0."""
-    fmt = _cut(fmt, crop)
+    fmt = cut(fmt, crop)
     if turn and fmt.color.siting is not None:
         fmt = replace(fmt, color=replace(fmt.color, siting=Siting(_turned_siting(fmt, turn)[0])))
     if not turn.swaps_axes:
@@ -133,7 +144,7 @@ def place(fmt: VideoFormat, crop: Crop, turn: Turn) -> VideoFormat:
 def chroma_error(fmt: VideoFormat, crop: Crop, turn: Turn) -> tuple[float, float]:
     """(down, right) chroma samples by which the chroma of a picture of `fmt`, cropped and turned, lies
     beyond where the siting of `place` says: H.273 has no siting at the right, for one."""
-    return _turned_siting(_cut(fmt, crop), turn)[1]
+    return _turned_siting(cut(fmt, crop), turn)[1]
 
 
 def shift_chroma(planes: Planes, fmt: VideoFormat, error: tuple[float, float]) -> Planes:
@@ -150,7 +161,8 @@ def _shifted(codes: Tensor, depth: int, error: tuple[float, float]) -> Tensor:
     return moved.round().clamp_(0, (1 << depth) - 1).to(codes.dtype)
 
 
-def _cut(fmt: VideoFormat, crop: Crop) -> VideoFormat:
+def cut(fmt: VideoFormat, crop: Crop) -> VideoFormat:
+    """The format of pictures of `fmt` without `crop`."""
     return replace(
         fmt,
         width=fmt.width - crop.left - crop.right,

@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from restore.io.borders import aligned, asked_crop, find_borders
+from restore.io.borders import LineLevels, aligned, asked_crop, find_borders
 from restore.io.filters import time_base_of
-from restore.io.geometry import Crop, Turn, place
+from restore.io.geometry import Crop, Turn, cut, place
 from restore.io.scan import decide
-from restore.io.source import Layout, ScanPlan, Source
+from restore.io.source import Layout, ScanPlan, Source, VideoStream
 from restore.io.survey import Survey, survey
 from restore.options import Options
 from restore.video import Chroma, VideoFormat
@@ -43,6 +43,9 @@ class PictureOptions(Options):
     crop: str = Field(default="off", pattern=r"^(off|auto|\d{1,5}:\d{1,5}:\d{1,5}:\d{1,5})$")
     """Samples cut from each side as 'LEFT:TOP:RIGHT:BOTTOM', before the picture is turned; auto: the dark borders
     that every sampled frame has."""
+    stated_crop: Literal["apply", "ignore"] = "apply"
+    """What the file's container asks players to cut off (Matroska's PixelCrop, QuickTime's clean aperture) is cut off, before
+    `crop`, or not."""
     rotation: Literal["apply", "ignore"] = "apply"
     """What the file asks players to do (turn by quarters, mirror) is done to the picture, or not."""
     size_change: Literal["scale", "error"] = "scale"
@@ -67,7 +70,10 @@ def lay_out(source: Source, options: PictureOptions) -> Source:
         read_as, decoded = read_as.replace("411", "444"), replace(decoded, chroma=Chroma.C444)
     scan, scan_note = judge_scan(video.codec, decoded, seen, options)
     notes += [scan_note] if scan_note else []
-    crop = _crop(decoded, scan, seen, options, source.path, notes)
+    stated = _stated_crop(video, decoded, scan, options, notes)
+    crop = stated + _crop(
+        cut(decoded, stated), scan, _within(seen, stated), options, source.path, notes
+    )
     made = replace(decoded, time_base=time_base_of(scan, decoded))
     ticks = decoded.time_base / made.time_base
     video = replace(
@@ -110,6 +116,43 @@ def _turn(turn: Turn, options: PictureOptions, notes: list[str]) -> Turn:
         return Turn()
     notes.append(f"the picture is {turn}, as the file asks of players")
     return turn
+
+
+def _stated_crop(
+    video: VideoStream, fmt: VideoFormat, scan: ScanPlan, options: PictureOptions, notes: list[str]
+) -> Crop:
+    """What the container asks for, in whole chroma samples."""
+    stated = video.stated
+    if not stated or (fmt.width, fmt.height) != (video.format.width, video.format.height):
+        return Crop()
+    asks = f"the file asks players to cut off {stated} (left, top, right, bottom)"
+    if options.stated_crop == "ignore":
+        notes.append(f"{asks}: ignored, as [input] says")
+        return Crop()
+    crop = aligned(stated, fmt, scan.interlaced and not scan.active)
+    made = cut(fmt, crop)
+    but = "" if crop == stated else f" but for parts of chroma samples: {crop} are cut off"
+    notes.append(
+        f"{asks}: done{but}, {made.width}x{made.height} of {fmt.width}x{fmt.height} remain; "
+        f'[input] stated_crop = "ignore" keeps all'
+    )
+    return crop
+
+
+def _within(seen: Survey, crop: Crop) -> Survey:
+    """What samples show of the picture without `crop`."""
+    if not crop:
+        return seen
+    lines = tuple(
+        LineLevels(
+            (width - crop.left - crop.right, height - crop.top - crop.bottom),
+            levels.rows[crop.top : height - crop.bottom],
+            levels.columns[crop.left : width - crop.right],
+        )
+        for levels in seen.lines
+        for width, height in (levels.size,)
+    )
+    return replace(seen, lines=lines)
 
 
 def judge_scan(

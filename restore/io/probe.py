@@ -25,6 +25,7 @@ from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_i
 from restore.io.side_data import travelling
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
 from restore.io.starts import sound_starts
+from restore.io.stated import container_crop
 from restore.io.tags import (
     MATRIX,
     PRIMARIES,
@@ -112,6 +113,10 @@ def probe(path: Path, options: InputOptions, *more: Path) -> Source:
         siting = stated_siting(stream)
         frame = _first_frame(container, stream, path)
         video = _video(stream, frame, siting, options, notes, losses)
+        number = container.streams.video.index(stream)
+        size = (video.format.width, video.format.height)
+        stated = container_crop(path, container.format.name, number, stream.id, size)
+        video = replace(video, stated=stated)
         _doubt_header(container, sum(f.stat().st_size for f in files), video, notes)
         with open_input(*files) as again:
             heard = sound_starts(again, again.streams.audio)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
+from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
@@ -143,6 +144,8 @@ def frames_of(
     # One thread: with frame threads, what a damaged stream decodes to depends on their timing.
     if not context.is_open:
         context.thread_count = 1
+        # Without it FFmpeg cuts a picture's left side off in steps of 16 samples or more.
+        context.flags |= Flags.unaligned
         context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
     for packet in packets_of(container, [stream], report):
         if packet.size == 0:  # the demuxer's own flush; ours is below

@@ -76,6 +76,8 @@ class VideoStream:
     """Of the first decoded frame, in format.time_base units, before repair."""
     turn: Turn = field(default_factory=Turn)
     """What the file asks players to do with the picture; `layout` has what is done."""
+    stated: Crop = field(default_factory=Crop)
+    """What the container asks players to cut off; `layout` has what is done."""
     card: int | None = None
     """Number of the CUDA device that decodes it; None: FFmpeg's decoders on the CPU."""
     chosen: Layout | None = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -92,6 +93,10 @@ def test_matrices() -> None:
     assert turn_of_matrix(matrix(-1, 0, 0, 1)) == Turn(0, mirror=True)
     assert turn_of_matrix(matrix(1, 0, 0, -1)) == Turn(2, mirror=True)
     assert turn_of_matrix(matrix(1, 1, -1, 1)) is None
+    assert turn_of_matrix(matrix(1, 0, 0, 2)) is None  # stretched
+    for degrees in (2, 10, 20, 30, 89):
+        x, y = (round(f(math.radians(degrees)) * 1000) for f in (math.cos, math.sin))
+        assert turn_of_matrix(matrix(x, y, -y, x)) is None
     assert turn_of_matrix(bytes(36)) is None
     assert turn_of_matrix(b"") is None
 
