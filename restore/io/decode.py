@@ -12,10 +12,12 @@ import av
 import numpy as np
 import torch
 
+from restore.color import HdrMetadata
 from restore.errors import InputError
 from restore.io.captions import captions_of
 from restore.io.filters import undo_fields
 from restore.io.geometry import chroma_error, place_map, place_planes, shift_chroma
+from restore.io.hdr import hdr_of
 from restore.io.length import missing_bytes
 from restore.io.parts import timed_frames
 from restore.io.picture import Picture
@@ -23,6 +25,7 @@ from restore.io.pixels import to_planes
 from restore.io.quantiser import quant_map
 from restore.io.reader import ReadFault
 from restore.io.resize import one_size, watched
+from restore.io.side_data import HDR_CHANGE, travelling
 from restore.io.source import Source, VideoStream
 from restore.io.timeline import Timed
 from restore.video import FrameBatch, FrameInfo, QuantMap
@@ -59,6 +62,8 @@ class DecodeLog:
     """Yielded so far."""
     refused: list[int] = field(default_factory=list)
     """pts of the packets that the video's decoder refused, where they had one, in its time base."""
+    side_data: list[str] = field(default_factory=list)
+    """What frames carried along that a viewer may miss (see restore.io.side_data), each once."""
 
     def add(
         self,
@@ -117,6 +122,7 @@ def _pictures(source: Source, quantisers: bool, log: DecodeLog) -> Iterator[Pict
         quant = quant_map(source.video.codec, timed.item) if quantisers else None
         if timed.repair is not None:
             _tell_stamp(timed, time_base, ticks, log)
+        _tell_side_data(timed.item, source.video.format.hdr, log)
         yield Picture(timed.item, _info(index, timed, time_base, log), quant)
 
 
@@ -127,6 +133,16 @@ def _tell_stamp(
     text = f"{timed.repair}: {claimed} became {became}"
     claimed = None if claimed is None else claimed * ticks
     log.add("stamp", became * time_base, text, claimed, became * ticks)
+
+
+def _tell_side_data(frame: av.VideoFrame, stated: HdrMetadata | None, log: DecodeLog) -> None:
+    found = travelling(frame)
+    hdr = hdr_of(frame)
+    if hdr is not None and (
+        stated is None or (hdr.mastering, hdr.light) != (stated.mastering, stated.light)
+    ):
+        found.add(HDR_CHANGE)
+    log.side_data += sorted(found - set(log.side_data))
 
 
 def _info(

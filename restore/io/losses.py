@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from restore.io.encoder import carries_captions
 from restore.io.hdr import lost_hdr
 from restore.io.output import OutputOptions
-from restore.io.side_data import AFD, CAPTIONS, DYNAMIC_HDR, S12M
+from restore.io.side_data import AFD, CAPTIONS, DYNAMIC_HDR, HDR_CHANGE, S12M
 from restore.io.source import Source
 from restore.io.streams import StreamPlan
 
@@ -24,6 +24,8 @@ class Seen:
     """That were decoded in another size."""
     kept_captions: int
     """That carry captions in the finished file."""
+    side_data: frozenset[str] = frozenset()
+    """What frames of the source carried along (see restore.io.side_data)."""
 
 
 def losses(
@@ -37,7 +39,7 @@ def losses(
                 *source.losses,
                 *_scaled(source, seen),
                 *_captions(source, options, seen),
-                *_side_data(source, options, plan),
+                *_side_data(source, options, plan, seen),
                 *_streams(options, plan),
             )
         )
@@ -68,18 +70,23 @@ def _captions(source: Source, options: OutputOptions, seen: Seen | None) -> Iter
         yield f"{CAPTIONS} of {missing} of {seen.captioned} frames did not reach the output"
 
 
-def _side_data(source: Source, options: OutputOptions, plan: StreamPlan) -> Iterator[str]:
-    if AFD in source.side_data:
+def _side_data(
+    source: Source, options: OutputOptions, plan: StreamPlan, seen: Seen | None
+) -> Iterator[str]:
+    found = source.side_data if seen is None else source.side_data | seen.side_data
+    if AFD in found:
         yield f"{AFD}: no encoder here writes it"
-    if S12M in source.side_data:
+    if S12M in found:
         kept = "" if plan.timecode is None else ", only where the file starts"
         yield f"{S12M}: {options.codec} does not write it{kept}"
     hdr = source.video.format.hdr
     known = () if hdr is None else hdr.dynamic
     lost = lost_hdr(options.codec, hdr)
-    lost += sorted(n for n in set(DYNAMIC_HDR.values()) & source.side_data if n not in known)
+    lost += sorted(n for n in set(DYNAMIC_HDR.values()) & found if n not in known)
     if lost:
         yield f"HDR metadata ({', '.join(lost)}): {options.codec} cannot carry it"
+    if HDR_CHANGE in found:
+        yield f"{HDR_CHANGE}: the output has that of the first frame throughout"
 
 
 def _streams(options: OutputOptions, plan: StreamPlan) -> Iterator[str]:

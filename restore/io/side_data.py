@@ -12,6 +12,8 @@ CAPTIONS = "closed captions (EIA-608, 708)"
 AFD = "active format description (AFD)"
 S12M = "time code of every frame (SMPTE 12M)"
 
+HDR_CHANGE = "HDR metadata that begins or changes midway"
+
 DYNAMIC_HDR = {
     Type.DYNAMIC_HDR_PLUS: "HDR10+",
     Type.DOVI_RPU_BUFFER: "Dolby Vision",

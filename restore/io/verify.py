@@ -56,6 +56,8 @@ class VerifyReport:
         if self.av_offset_error_ms is not None:
             lines.append(f"sound starts within {float(self.av_offset_error_ms):.3f} ms")
         lines += [f"stream {n}: {count} samples" for n, count in self.audio_samples.items()]
+        if self.captioned:
+            lines.append(f"{self.captioned} frames carry closed captions")
         return [*lines, *self.notes]
 
 

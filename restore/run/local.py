@@ -356,5 +356,12 @@ class _Run:
         )
 
     def _losses(self, kept_captions: int) -> tuple[str, ...]:
-        seen = Seen(len(self.index.pts), self.index.captioned, self.index.scaled, kept_captions)
+        index = self.index
+        seen = Seen(
+            len(index.pts),
+            index.captioned,
+            index.scaled,
+            kept_captions,
+            frozenset(index.log.side_data),
+        )
         return losses(self.source, self.spec.output, self.prepared.streams, seen)

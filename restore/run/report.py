@@ -111,6 +111,7 @@ def with_output(
             if verified.av_offset_error_ms is None
             else float(verified.av_offset_error_ms),
             "audio_samples": _plain(verified.audio_samples),
+            "captioned_frames": verified.captioned,
             "notes": list(verified.notes),
         },
     }

@@ -76,7 +76,27 @@ def hdr(folder: Path) -> Path:
     return encoded(folder / "in.mkv", "-c:v", "libx265", *options)
 
 
+def described(folder: Path) -> Path:
+    """Its user data, written here by hand, says how much of the picture counts (ETSI TS 101 154, B.3), and what is said
+    in it (ATSC A/53-4)."""
+    clip = encoded(folder / "in.m2v", "-c:v", "mpeg2video", "-bf", "0")
+    slices = b"\0\0\1\1"
+    data = b"DTG1\x41\xfa", b"GA94\3\x41\xff\xfc\x20\x41\xff"
+    user_data = b"".join(b"\0\0\1\xb2" + each for each in data)
+    clip.write_bytes(clip.read_bytes().replace(slices, user_data + slices))
+    return clip
+
+
 CASES = {
+    "AFD and captions": (
+        described,
+        "out.mkv",
+        ["--set", "output.codec=prores_ks"],
+        [
+            "closed captions (EIA-608, 708): prores_ks has no place for them",
+            "active format description (AFD): no encoder here writes it",
+        ],
+    ),
     "alpha": (transparent, "out.mkv", [], ["transparency: yuva444p12le carries it"]),
     "VP9 alpha": (transparent_vp9, "out.mkv", [], ["transparency: the file has it beside"]),
     "rotation": (turned, "out.mkv", [], ["by no multiple of 90 degrees"]),
@@ -186,3 +206,26 @@ def test_a_file_that_would_hold_it_is_named_only_where_it_would(tmp_path: Path) 
     for container in ("mp4", "mov", "ts", "mkv"):
         plan = plan_streams(open_source([clip], InputOptions()), container, "copy")
         assert not any("mkv" in s.reason for s in plan.streams)
+
+
+def test_what_begins_late_is_found_by_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With nothing to be measured, only the first frame is looked at beforehand."""
+    params = "log-level=none"
+    for name, light in (("a.hevc", "1000,400"), ("b.hevc", "600,200")):
+        told = f"{params}:max-cll={light}"
+        encoded(tmp_path / name, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", told)
+    clip = tmp_path / "in.hevc"
+    clip.write_bytes((tmp_path / "a.hevc").read_bytes() + (tmp_path / "b.hevc").read_bytes())
+    (tmp_path / "p.toml").write_text(
+        '[input]\ndeinterlace = "off"\ntelecine = "off"\nfield_order = "tff"\n'
+    )
+    arguments = [tmp_path / "p.toml", clip]
+    _, checked = command(monkeypatch, capsys, "check", *arguments)
+    assert checked == []
+    shown, warned = command(monkeypatch, capsys, "run", *arguments, tmp_path / "out.mkv")
+    assert warned == [
+        "HDR metadata that begins or changes midway: the output has that of the first frame throughout"
+    ]
+    assert warned[0] in shown
