@@ -131,3 +131,17 @@ def test_it_comes_out_right(
     assert not ended.value.code, told.err
     text = " ".join((told.out + told.err).split())
     assert case.measure(Result(source, out, text)) == case.expected
+
+
+def test_a_note_names_the_table_that_overrides_it(
+    real: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """'[input]' is no markup of the terminal's."""
+    monkeypatch.setenv("COLUMNS", "400")
+    arguments = ["restore", "check", "lanczos_x2", str(real("cases/clap.mov"))]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit):
+        main()
+    assert '[input] stated_crop = "ignore" keeps all' in capsys.readouterr().out

@@ -26,7 +26,7 @@ class Terminal(Console):
     change colours or turn the writing direction is spelled out (see io.text.printable). Styles are given by rich.text.Text."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+        super().__init__(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
