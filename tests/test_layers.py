@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "restore"
 
 LAYERS = [
-    {"interrupts"},
+    {"interrupts", "placing"},
     {"errors", "options", "allocation", "loading", "threads", "writing", "outlets"},
     {"resources", "color", "detectors", "faults", "private"},
     {"video"},

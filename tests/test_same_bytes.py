@@ -21,7 +21,7 @@ from restore.pipeline import find_pipeline, read_pipeline
 from restore.private import cache_dir
 from restore.run import local
 from restore.run.job import Job, Listener, prepare
-from restore.run.journal import parts_dir
+from restore.run.parts import parts_dir
 from restore.video import Chroma, FrameBatch, FrameInfo, VideoFormat
 from restore.worker import Worker
 from tests.conftest import COLOR

@@ -165,6 +165,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
+def finished_text(named: Iterable[Path]) -> str:
+    """What to say of a run that an earlier call had all but finished."""
+    names = ", ".join(map(str, named))
+    return f"{names}: finished by an earlier call of this command, which was stopped before it could end; done now"
+
+
 def time_of(text: str | None, option: str) -> Fraction | None:
     """'83.5', '1:23.5' or '0:01:23.500' -> seconds. Raises RestoreError."""
     if text is None:

@@ -67,7 +67,7 @@ def inspect(
             out.print(f"found, not treated: {text}")
         with interrupts.held():  # one of the two would be refused the next time
             if report is not None:
-                write_report(report, document(seen))
+                write_report(report, document(seen), overwrite=overwrite)
                 out.print(f"wrote {report}")
             if suggestion is not None:
                 write_pipeline(suggestion, to_toml(made, inputs[0].name))

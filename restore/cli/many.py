@@ -19,6 +19,7 @@ from restore.cli.console import (
     cells,
     err,
     error_line,
+    finished_text,
     out,
     print_error,
     tell_losses,
@@ -66,6 +67,7 @@ def batch(
     """
     from restore.progress import Display, closing_table
     from restore.run.batch import plan, run_batch, summary
+    from restore.run.commit import finish_interrupted
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
 
@@ -84,9 +86,8 @@ def batch(
             raise typer.Exit(2)
         return
 
-    def restore(entry: Entry) -> tuple[str, ...]:
-        out.print(f"{entry.input} -> {entry.output}")
-        job = Job(
+    def job_of(entry: Entry) -> Job:
+        return Job(
             entry.spec,
             (entry.input,),
             entry.output,
@@ -98,8 +99,17 @@ def batch(
             tile,
             strict=strict,
         )
+
+    def finish(entry: Entry) -> bool:
+        named = finish_interrupted(job_of(entry))
+        if named:
+            out.print(finished_text(named))
+        return named is not None
+
+    def restore(entry: Entry) -> tuple[str, ...]:
+        out.print(f"{entry.input} -> {entry.output}")
         display = Display(out, verbose=False)
-        prepared = prepare(job)
+        prepared = prepare(job_of(entry))
         tell_losses(prepared.losses)
         with display:
             made = run_locally(prepared, display)
@@ -113,7 +123,7 @@ def batch(
     count = f"of {len(entries)} files; the same command goes on where it stopped"
     with interrupts.orderly(lambda: f"stopped after {len(outcomes)} {count}"):
         try:
-            for outcome in run_batch(entries, restore, overwrite):
+            for outcome in run_batch(entries, restore, overwrite, finish):
                 outcomes.append(outcome)
                 error = outcome.error
                 if error is not None and not outcome.entry.problems:

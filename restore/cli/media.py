@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +21,7 @@ from restore.cli.console import (
     TileOpt,
     cells,
     err,
+    finished_text,
     kept_of,
     one_of,
     out,
@@ -99,20 +99,13 @@ def run(
         from restore.panels.view import View
         from restore.pipeline import find_pipeline, read_pipeline
         from restore.progress import Display, closing_table
+        from restore.run.commit import finish_interrupted
         from restore.run.job import Job, prepare
         from restore.run.local import run as run_locally
 
     context.with_resource(interrupts.orderly(kept_of(output)))
     mode = one_of(compare_mode, MODES, "--compare-mode")
     spec = read_pipeline(find_pipeline(pipeline), set_ or [])
-    if page is not None:
-        from restore.report.report import Report, check_page, read_record
-        from restore.report.report import report as write_page
-
-        check_page(page, (*inputs, output, *(p for p in (report, compare) if p)), overwrite)
-        if report is None:  # the page shows the record
-            scratch = context.with_resource(tempfile.TemporaryDirectory())
-            report = Path(scratch) / "record.json"
     job = Job(
         spec,
         tuple(inputs),
@@ -127,8 +120,32 @@ def run(
         strict=strict,
         report=report,
         compare=compare,
+        page=page,
         view=View(mode, labels=("before", "after")),
     )
+    named = finish_interrupted(job)
+    if named is not None:
+        out.print(finished_text(named))
+        return
+    if page is not None:
+        from restore.report.report import Report, check_page
+        from restore.report.report import report as make_page
+
+        check_page(page, (*inputs, output, *(p for p in (report, compare) if p)), overwrite)
+
+    def write_page(film: Path, record: dict[str, Any], target: Path) -> None:
+        about = Report(
+            job.inputs,
+            film,
+            target,
+            record=record,
+            # A part begins at its start, the whole where its earliest stream does.
+            offset=None if job.start is None and job.end is None else job.start or Fraction(0),
+            input=spec.input,
+        )
+        with err.status("writing the page") as status:
+            make_page(about, status.update)
+
     prepared = prepare(job)
     display = Display(out, verbose, explain)
     for note in prepared.source.notes:
@@ -140,25 +157,12 @@ def run(
         display.note(f"{spec.name} has no stages: the picture is only encoded again")
     tell_losses(prepared.losses)
     with display:
-        summary = run_locally(prepared, display)
+        summary = run_locally(prepared, display, write_page)
     tell_losses(loss for loss in summary.losses if loss not in prepared.losses)
     closing_table(out, summary, verbose)
     if compare is not None:
         out.print(f"before and after: {compare}")
-    if page is not None and report is not None:
-        begin = time_of(start, "--start")
-        told = Report(
-            job.inputs,
-            output,
-            page,
-            record=read_record(report),
-            # A part begins at its start, the whole where its earliest stream does.
-            offset=None if begin is None and end is None else begin or Fraction(0),
-            input=spec.input,
-            overwrite=overwrite,
-        )
-        with err.status("writing the page") as status:
-            write_page(told, status.update)
+    if page is not None:
         out.print(f"page: {page}")
 
 

@@ -144,24 +144,36 @@ def _alone(entry: Entry, count: int) -> Entry:
 
 
 def run_batch(
-    entries: Sequence[Entry], restore: Callable[[Entry], Sequence[str]], overwrite: bool
+    entries: Sequence[Entry],
+    restore: Callable[[Entry], Sequence[str]],
+    overwrite: bool,
+    finish: Callable[[Entry], bool] = lambda _: False,
 ) -> Iterator[Outcome]:
-    """Each file in turn; `restore` makes its output and says what that lacks of its source. A file that fails stops none of the others."""
+    """Each file in turn; `finish` ends what an earlier batch all but finished, if there is such, else `restore` makes its output and says what that lacks of its source. A file that fails stops none of the others."""
     for entry in entries:
         if entry.skip and not entry.problems:
             yield Outcome(entry, "skipped")
         elif entry.problems:
             yield Outcome(entry, "failed", PipelineFileError(list(entry.problems)))
-        elif entry.output.exists() and not overwrite:
-            yield Outcome(entry, "there")
         else:
-            try:
-                entry.output.parent.mkdir(parents=True, exist_ok=True)
-                losses = restore(entry)
-            except Exception as error:
-                yield Outcome(entry, "failed", error)
-            else:
-                yield Outcome(entry, "done", losses=tuple(losses))
+            yield _outcome(entry, restore, overwrite, finish)
+
+
+def _outcome(
+    entry: Entry,
+    restore: Callable[[Entry], Sequence[str]],
+    overwrite: bool,
+    finish: Callable[[Entry], bool],
+) -> Outcome:
+    try:
+        if finish(entry):
+            return Outcome(entry, "done")
+        if entry.output.exists() and not overwrite:
+            return Outcome(entry, "there")
+        entry.output.parent.mkdir(parents=True, exist_ok=True)
+        return Outcome(entry, "done", losses=tuple(restore(entry)))
+    except Exception as error:
+        return Outcome(entry, "failed", error)
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

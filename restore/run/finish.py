@@ -1,10 +1,11 @@
-"""The last steps of a run: segments joined, the file read again and compared, given its name."""
+"""The last steps of a run: segments joined, the file read again and compared. Names are given by run.commit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from restore.allocation import give_back_freed
@@ -14,9 +15,11 @@ from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.mux import join
 from restore.io.source import Span
 from restore.io.verify import VerifyReport, verify
+from restore.placing import give_name
 from restore.run.archive_log import restore_log
 from restore.run.job import Listener, Prepared
-from restore.run.journal import Journal, parts_dir
+from restore.run.journal import Journal
+from restore.run.parts import parts_dir
 from restore.run.side import finish_side
 
 
@@ -29,6 +32,8 @@ class Finished:
     """What a listener may want to know of the sound."""
     size: int
     """Bytes."""
+    path: Path
+    """Where it lies until it gets its name."""
 
 
 def finish(
@@ -41,8 +46,8 @@ def finish(
     phase: Callable[[str], AbstractContextManager[None]],
     sides: Sequence[Path] = (),
 ) -> Finished:
-    """Join `segments` into the job's output, with the source's other streams, those of the comparison (`sides`)
-    into its file, and remove the journal. `phase` takes the time of each step. Raises InputError when there is no frame, OutputError when the file is not what it should
+    """Join `segments` into the job's output, with the source's other streams, and those of the comparison (`sides`)
+    into its file, all in the journal's folder. `phase` takes the time of each step. Raises InputError when there is no frame, OutputError when the file is not what it should
     be: it is kept as .failed, and the segments stay."""
     job, spec, source = prepared.job, prepared.job.spec, prepared.source
     if not index.pts:
@@ -53,7 +58,7 @@ def finish(
         )
     listener.note("joining segments and streams")
     give_back_freed()
-    joined = journal.folder / f"joined{job.output.suffix}"
+    joined = journal.room("film") / job.output.name
     base, plan = index.time_base, prepared.streams
     archive = spec.output.use == "archive"
     if archive:
@@ -72,22 +77,22 @@ def finish(
     size = joined.stat().st_size
     if archive:
         with phase("checksums"):
-            checksums = journal.folder / "framemd5"
-            write_framemd5(joined, checksums)
-        checksums.replace(sidecar_of(job.output))
+            write_framemd5(joined, journal.room("checksums") / sidecar_of(job.output).name)
         listener.note(f"checksums of every frame: {sidecar_of(job.output).name}")
-    joined.replace(job.output)
     if prepared.side is not None:
         with phase("comparison"):
-            finish_side(prepared.side, sides, source, times, span, journal.folder)
-    journal.remove()
-    return Finished(verified, sound, size)
+            beside = journal.room("comparison") / prepared.side.path.name
+            finish_side(prepared.side, sides, source, times, span, beside)
+    return Finished(verified, sound, size, joined)
 
 
 def _kept_as_failed(joined: Path, output: Path, error: OutputError) -> OutputError:
     """Keep a file that is not what it should be, under a name that says so."""
-    failed = output.with_name(f"{output.name}.failed")
-    joined.replace(failed)
+    names = (f"{output.name}.failed{n}" for n in chain([""], map(str, count(2))))
+    for failed in map(output.with_name, names):
+        with suppress(FileExistsError):
+            give_name(joined, failed, overwrite=False)
+            break
     found = str(error).replace(str(joined), str(failed))
     return OutputError(
         f"{found}\n{output}: was not made: what was written fails its check and is kept as {failed.name}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,7 @@ from restore.mending import Repair
 from restore.nets.backends import AUTO, Choice
 from restore.panels.view import View
 from restore.pipeline import PipelineSpec
+from restore.run.inputs import State, state_of
 from restore.run.report import check_report
 from restore.run.side import Side, prepare_side
 from restore.video import VideoFormat
@@ -55,6 +57,8 @@ class Job:
     """Where the record of the run is written."""
     compare: Path | None = None
     """Where a comparison of before and after is written."""
+    page: Path | None = None
+    """Where a page about before and after is written."""
     view: View = field(default_factory=View)
     """What the comparison shows."""
 
@@ -75,6 +79,8 @@ class Prepared:
     """The comparison, where one is wanted."""
     losses: tuple[str, ...] = ()
     """What the output will lack of its source, as far as is known before the work."""
+    seen: Mapping[Path, State] = field(default_factory=dict)
+    """Every file of the source, as it was when it was opened."""
 
     @property
     def span(self) -> Span | None:
@@ -162,6 +168,7 @@ def prepare(job: Job) -> Prepared:
         job.spec.reads_quantisers(),
         device.index or 0,
     )
+    seen = {file: state_of(file) for part in source.parts for file in part.files}
     formats = job.spec.formats(source.video.format)
     result, processed = job.spec.result(formats[-1]), bool(job.spec.stages)
     problems = check_output(job.spec.output, result, job.output, processed)
@@ -177,7 +184,7 @@ def prepare(job: Job) -> Prepared:
         side = prepare_side(job.compare, job.view, source, output, others, part, job.overwrite)
     threads = job.threads or len(os.sched_getaffinity(0))
     lost = losses(source, job.spec.output, streams)
-    return Prepared(job, source, formats, output, streams, device, threads, side, lost)
+    return Prepared(job, source, formats, output, streams, device, threads, side, lost, seen)
 
 
 def _check_names(job: Job) -> None:
@@ -198,7 +205,7 @@ def _check_names(job: Job) -> None:
                 f"{job.output}: exists already; choose another name or pass --overwrite"
             )
     if job.report is not None:
-        check_report(job.report, (*job.inputs, job.output), job.overwrite)
+        check_report(job.report, (*job.inputs, job.output), job.overwrite, job.output)
     sidecar = sidecar_of(job.output)
     if job.spec.output.use == "archive" and sidecar.exists() and not job.overwrite:
         raise OutputError(

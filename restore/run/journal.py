@@ -1,50 +1,22 @@
 """What is kept beside the output until the run is through: finished segments, the index, the terms.
 
 out.mkv.parts/
-    journal.json          terms of the run, and each finished segment with its hash
+    journal.json          terms of the run, each finished segment with its hash; once all is made, what gets which name
     index.json            what was seen of the input, once the index is complete
     segment-00000.nut     a finished segment
     side-*-00000.nut      the same part of the comparison, where one is made
+    film/ record/ ...     what the run was asked for, whole, until it gets its name (see run.commit)
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from restore.errors import OutputError
-from restore.faults import cannot_write
 from restore.index import Index, Segment
-
-_WHOLE_FILE_LIMIT = 1 << 30
-_SAMPLES = 256
-_SAMPLE_BYTES = 1 << 20
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file. Beyond 1 GiB, of its size and 256 evenly spaced MiB: reading an 80 GB capture
-    twice would cost more than resuming saves."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        if size <= _WHOLE_FILE_LIMIT:
-            while chunk := file.read(_SAMPLE_BYTES):
-                digest.update(chunk)
-        else:
-            for k in range(_SAMPLES):
-                file.seek((size - _SAMPLE_BYTES) * k // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
-def parts_dir(output: Path) -> Path:
-    return output.with_name(output.name + ".parts")
+from restore.placing import is_plain, sync
+from restore.run.inputs import hash_file
+from restore.run.parts import INDEX, JOURNAL, ROLES, PartsFolder, done_file, is_done_file
 
 
 class Journal:
@@ -52,52 +24,49 @@ class Journal:
 
     def __init__(self, output: Path, subject: dict[str, Any]) -> None:
         """`subject`: hashes of all that decides the picture. Where a journal of the same subject lies, its
-        segments are taken over; another one's are thrown away (`replaced` says what differed).
+        segments are taken over; another one's are thrown away (`replaced` says what differed), and so are those of one
+        that is damaged (`damaged` says which file).
         Raises OutputError if another process is at work there or the folder cannot be made."""
-        self.folder = parts_dir(output)
+        self._parts = PartsFolder(output)
+        self.folder = self._parts.path
         self.replaced: list[str] = []
+        self.damaged: list[str] = []
         self._terms: dict[str, Any] = {}
         self._segments: dict[str, dict[str, Any]] = {}
+        self._commit: dict[str, Any] | None = None
         try:
-            self.folder.mkdir(exist_ok=True)
-            self._lock = os.open(self.folder, os.O_RDONLY)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise OutputError(
-                f"{output}: another process is making this file now; wait for it or choose another name"
-            ) from error
-        self._read(subject)
-        self._subject = subject
-        for leftover in self.folder.iterdir():
-            known = {
-                name
-                for entry in self._segments.values()
-                for name in (entry["file"], entry.get("beside"))
-            }
-            if leftover.name not in {"journal.json", "index.json"} | known:
-                leftover.unlink()
-        self._write()
+            if is_done_file(done_file(output)):
+                self._parts.clear(set())
+                done_file(output).unlink()
+            self._read(subject)
+            self._subject = subject
+            names = ("file", "beside")
+            known = {str(e[name]) for e in self._segments.values() for name in names if name in e}
+            self._parts.clear({JOURNAL, INDEX} | known)
+            self._write()
+        except BaseException:
+            self.release()
+            raise
 
     def _read(self, subject: dict[str, Any]) -> None:
         try:
-            data = json.loads((self.folder / "journal.json").read_text())
-            old, self._terms = data["subject"], data["terms"]
-            segments = data["segments"]
-        except (OSError, ValueError, KeyError, TypeError):
-            (self.folder / "index.json").unlink(missing_ok=True)
+            data = self._parts.read(JOURNAL)
+            if data is not None:
+                _check(data)
+        except ValueError as error:
+            self.damaged.append(str(error))
+            data = None
+        if data is None:
+            self._parts.clear(set())
             return
+        old = data["subject"]
         if old == subject:
-            self._segments = segments
+            self._terms, self._segments = data["terms"], data["segments"]
             return
-        self._terms = {}
         self.replaced = sorted(
             k for k in old.keys() | subject.keys() if old.get(k) != subject.get(k)
         )
-        (self.folder / "index.json").unlink(missing_ok=True)
+        self._parts.clear(set())
 
     def terms(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """The terms of the run (device class, precision, threads): an earlier run's where segments of it are
@@ -124,6 +93,11 @@ class Journal:
         return self._terms
 
     @property
+    def committed(self) -> bool:
+        """Whether all is made, so that nothing is left but names to give."""
+        return self._commit is not None
+
+    @property
     def finished(self) -> int:
         return len(self._segments)
 
@@ -133,14 +107,12 @@ class Journal:
         entry = self._segments.get(str(segment.number))
         if entry is None or entry["frames"] != [segment.first, segment.stop]:
             return None
-        path = self.folder / str(entry["file"])
-        if not path.is_file() or hash_file(path) != entry["sha256"]:
+        path = self.file(segment)
+        if entry["file"] != path.name or not _is_whole(path, entry["sha256"]):
             return None
         if beside is not None:
             other = self.file(segment, beside)
-            if entry.get("beside") != other.name or not other.is_file():
-                return None
-            if hash_file(other) != entry["beside_sha256"]:
+            if entry.get("beside") != other.name or not _is_whole(other, entry["beside_sha256"]):
                 return None
         return path
 
@@ -151,7 +123,7 @@ class Journal:
     def finish(self, segment: Segment, beside: str | None = None) -> Path:
         """Take the segment's file as finished, and its file of the kind `beside`."""
         path = self.file(segment)
-        _sync(path)
+        sync(path)
         entry = {
             "file": path.name,
             "frames": [segment.first, segment.stop],
@@ -159,7 +131,7 @@ class Journal:
         }
         if beside is not None:
             other = self.file(segment, beside)
-            _sync(other)
+            sync(other)
             entry |= {"beside": other.name, "beside_sha256": hash_file(other)}
         self._segments[str(segment.number)] = entry
         self._write()
@@ -168,60 +140,62 @@ class Journal:
     def load_index(self) -> Index | None:
         """The complete index of an earlier run over the same input."""
         try:
-            return Index.from_json(json.loads((self.folder / "index.json").read_text()))
-        except (OSError, ValueError, KeyError, TypeError):
+            data = self._parts.read(INDEX)
+            return None if data is None else Index.from_json(data)
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+            known = isinstance(error, ValueError) and str(error).startswith(INDEX)
+            self.damaged.append(str(error) if known else f"{INDEX}: is damaged or was edited")
             return None
 
     def save_index(self, index: Index) -> None:
-        self._replace("index.json", index.to_json())
+        self._parts.write(INDEX, index.to_json())
 
-    def remove(self) -> None:
-        """The run is through, or never began."""
-        shutil.rmtree(self.folder)
-        self.release()
+    def room(self, role: str) -> Path:
+        """An empty folder for what the run makes in this role (see run.parts.ROLES)."""
+        return self._parts.room(role)
+
+    def commit(self, entry: dict[str, Any]) -> None:
+        """Take down that all is made, and what gets which name. From here on the run is finished, whatever happens."""
+        self._commit = entry
+        self._write()
+
+    def give_up(self) -> None:
+        """Remove what a run that was broken off does not need again: all where no segment is finished, nothing after
+        `commit`. Raises OSError, OutputError."""
+        if self._commit is None and not self._segments:
+            self.remove()
+        elif self._commit is None:
+            names = {p.name for p in self.folder.iterdir()} - set(ROLES)
+            self._parts.clear({n for n in names if not n.endswith((".part", ".tmp"))})
+
+    def remove(self, *, finished: bool = False) -> None:
+        """The run is through, or has nothing that is worth to be kept."""
+        self._parts.remove(finished=finished)
 
     def release(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Let another process go on."""
+        self._parts.release()
 
     def _write(self) -> None:
-        self._replace(
-            "journal.json",
-            {"subject": self._subject, "terms": self._terms, "segments": self._segments},
+        data = {"subject": self._subject, "terms": self._terms, "segments": self._segments}
+        self._parts.write(
+            JOURNAL, data if self._commit is None else {**data, "commit": self._commit}
         )
 
-    def _replace(self, name: str, data: dict[str, Any]) -> None:
-        work = self.folder / f"{name}.tmp"
-        work.write_text(json.dumps(data))
-        _sync(work)
-        work.replace(self.folder / name)
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    return is_plain(path) and hash_file(path) == sha256
 
 
-def hash_all(paths: Iterable[Path]) -> str:
-    """One hash over several files, in the order given."""
-    return hashlib.sha256("".join(hash_file(p) for p in paths).encode()).hexdigest()
-
-
-def hash_input(files: Sequence[Path]) -> str:
-    """One hash over the files of a source, in order. Of very many files (images), beyond 1 GiB together, only the
-    sizes and the first and last bytes are read."""
-    sizes = [p.stat().st_size for p in files]
-    share = _WHOLE_FILE_LIMIT // max(1, len(files)) // 2
-    if sum(sizes) <= _WHOLE_FILE_LIMIT or share > _SAMPLE_BYTES:
-        return hash_all(files)
-    digest = hashlib.sha256(str(sizes).encode())
-    for path, size in zip(files, sizes, strict=True):
-        with path.open("rb") as file:
-            digest.update(file.read(share))
-            file.seek(max(0, size - share))
-            digest.update(file.read(share))
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _check(data: dict[str, Any]) -> None:
+    """Raises ValueError where a journal does not hold what this program writes."""
+    segments = data.get("segments")
+    good = isinstance(data.get("subject"), dict) and isinstance(data.get("terms"), dict)
+    good = good and isinstance(segments, dict)
+    for entry in segments.values() if isinstance(segments, dict) else ():
+        good = good and isinstance(entry, dict)
+        good = good and {"file", "frames", "sha256"} <= entry.keys()
+        good = good and ("beside" in entry) == ("beside_sha256" in entry)
+        good = good and isinstance(entry["file"], str) and isinstance(entry.get("beside", ""), str)
+    if not good:
+        raise ValueError(f"{JOURNAL}: is damaged or was edited")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,18 +17,21 @@ from restore import __version__
 from restore.allocation import give_back_libraries
 from restore.conceal import conceal
 from restore.duplicates import mark_repeats
-from restore.errors import DeviceError, InputError
+from restore.errors import DeviceError, InputError, OutputError, RestoreError
 from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
 from restore.io.losses import Seen, losses
 from restore.nets.backends import BackEnds, Choice
 from restore.nets.tensorrt_plan import plans_dir
+from restore.placing import ClaimedError, claimed
 from restore.run.batches import batch_frames
+from restore.run.commit import commit, targets_of
 from restore.run.feed import Feed, first_alone, trim
 from restore.run.finish import finish
-from restore.run.job import Listener, Prepared, Progress, Summary
-from restore.run.journal import Journal, hash_all, hash_input, parts_dir
+from restore.run.inputs import Watch, hash_all, hash_input
+from restore.run.job import Job, Listener, Prepared, Progress, Summary
+from restore.run.journal import Journal
 from restore.run.onepass import OnePass
 from restore.run.report import run_report, with_output, write_report
 from restore.run.side import SideWriter
@@ -41,37 +44,53 @@ _QUEUED_BATCHES = 2
 """That wait for the networks, and as many for the encoder: the faster side fills its queue however long it is."""
 
 
-def run(prepared: Prepared, listener: Listener) -> Summary:
-    """Make the output, or resume making it. Interrupted at any point, the same call goes on after the last
-    finished segment and gives the same bytes."""
-    job, started = prepared.job, time.monotonic()
-    had_parts = parts_dir(job.output).exists()
-    journal = Journal(job.output, _subject(prepared))
-    try:
-        if journal.replaced:
-            listener.note(
-                f"starting afresh: {', '.join(journal.replaced)} changed since the last run"
-            )
-        elif journal.finished:
-            listener.note(f"resuming: {journal.finished} segments are done already")
-        summary = _reported(_Run(prepared, journal, listener), started)
-    except BaseException:
-        if not journal.finished and not had_parts:
-            journal.remove()
-        raise
-    finally:
-        journal.release()
-    return summary
+WritePage = Callable[[Path, dict[str, Any], Path], None]
+"""write_page(film, record, page): makes the page about the film that was made."""
 
 
-def _reported(work: _Run, started: float) -> Summary:
-    """Do the work, and write the record of it whatever comes of it."""
-    prepared, job = work.prepared, work.prepared.job
+def run(prepared: Prepared, listener: Listener, write_page: WritePage | None = None) -> Summary:
+    """Make the output and all else that was asked for, or resume making it. Interrupted at any point, the same call goes
+    on after the last finished segment and gives the same bytes; interrupted while files get their names, it is
+    run.commit.finish_interrupted that goes on. `write_page` makes job.page. Raises RestoreError."""
+    job = prepared.job
+    with ExitStack() as held:
+        try:
+            held.enter_context(claimed(targets_of(job).values()))
+        except ClaimedError as error:
+            raise OutputError(
+                f"{error.path}: another process is making this file now; wait for it or choose another name"
+            ) from error
+        subject = _subject(prepared)
+        journal = Journal(job.output, subject)
+        held.callback(journal.release)
+        _tell_kept(journal, listener)
+        work = _Run(prepared, journal, listener, Watch(prepared.seen, subject["input"]))
+        try:
+            return _reported(work, write_page)
+        except BaseException:
+            # What stands in the way of removing it must not hide what went wrong.
+            with suppress(OSError, OutputError):
+                journal.give_up()
+            raise
 
-    def write(summary: Summary | None = None, error: BaseException | None = None) -> None:
-        if job.report is None:
-            return
+
+def _tell_kept(journal: Journal, listener: Listener) -> None:
+    for line in journal.damaged:
+        listener.note(f"starting afresh: {journal.folder.name}/{line}")
+    if journal.replaced:
+        listener.note(f"starting afresh: {', '.join(journal.replaced)} changed since the last run")
+    elif journal.finished:
+        listener.note(f"resuming: {journal.finished} segments are done already")
+
+
+def _reported(work: _Run, write_page: WritePage | None) -> Summary:
+    """Do the work, write the record of it whatever comes of it, and give all files their names."""
+    prepared, job, journal = work.prepared, work.prepared.job, work.journal
+    started = time.monotonic()
+
+    def record(summary: Summary | None = None, error: BaseException | None = None) -> Any:
         asked = {
+            "output": job.output.absolute(),
             "start": job.start,
             "end": job.end,
             "strict": job.strict,
@@ -91,18 +110,64 @@ def _reported(work: _Run, started: float) -> Summary:
         document["losses"] = list(prepared.losses)
         document["back_ends"] = {subject: asdict(c) for subject, c in work.backends.items()}
         if summary is not None:
-            document = with_output(document, summary.output, summary.verified, summary.notes)
+            made, verified = work.made, summary.verified
+            document = with_output(document, summary.output, made, verified, summary.notes)
             document["losses"] = list(summary.losses)
-        write_report(job.report, document)
+        return document
+
+    def finish_work() -> tuple[Summary, Exception | None]:
+        """The error is that of the page, which keeps no film back."""
+        summary = work.go()
+        summary.wall_seconds = time.monotonic() - started
+        document = record(summary)
+        if job.report is not None:
+            write_report(journal.room("record") / job.report.name, document, overwrite=False)
+        if job.page is None or write_page is None:
+            return summary, None
+        page = journal.room("page") / job.page.name
+        try:
+            write_page(work.made, document, page)
+        except Exception as error:
+            if _is_of_disk(error):
+                raise
+            page.unlink(missing_ok=True)
+            return summary, error
+        return summary, None
 
     try:
-        summary = work.go()
+        try:
+            summary, trouble = finish_work()
+            work.watch.check()
+        except Exception:
+            work.watch.check()  # a file that changed explains whatever went wrong
+            raise
+        commit(journal, job, list(prepared.seen), journal.subject["input"])
     except BaseException as error:
-        write(error=error)
+        if job.report is not None and not journal.committed:
+            _write_aborted(job, record, error)
         raise
-    summary.wall_seconds = time.monotonic() - started
-    write(summary)
+    if trouble is not None:
+        raise trouble
     return summary
+
+
+def _write_aborted(job: Job, record: Callable[..., Any], error: BaseException) -> None:
+    """Write the record of a run that came to nothing. What stands in its way is told with `error`, never instead."""
+    assert job.report is not None
+    try:
+        write_report(job.report, record(error=error), overwrite=job.overwrite, output=job.output)
+    except (RestoreError, OSError) as second:
+        if isinstance(error, RestoreError):
+            raise type(error)(f"{error}\n{second}") from error
+
+
+def _is_of_disk(error: BaseException | None) -> bool:
+    """Whether the system refused to read or write: the same command may succeed another time."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _subject(prepared: Prepared) -> dict[str, Any]:
@@ -125,11 +190,19 @@ def _openvino() -> str:
 
 
 class _Run:
-    def __init__(self, prepared: Prepared, journal: Journal, listener: Listener) -> None:
+    def __init__(
+        self, prepared: Prepared, journal: Journal, listener: Listener, watch: Watch
+    ) -> None:
         self.prepared, self.journal, self.listener = prepared, journal, listener
+        self.watch = watch
+        self.made = Path()
+        """The output, until it gets its name."""
         self.source, self.spec = prepared.source, prepared.job.spec
         self.span = prepared.span
+        known = len(journal.damaged)
         self.index = journal.load_index() or Index(self.source.video.format.time_base)
+        for line in journal.damaged[known:]:
+            listener.note(f"looking through the input again: {journal.folder.name}/{line}")
         self.stages: dict[str, float] = {}
         self.phases: dict[str, float] = {}
         self.threads = prepared.threads
@@ -212,6 +285,7 @@ class _Run:
         batches = self._decode(self.index, plain=True)
         needs, future = self.spec.needs(), self.spec.halo()[1]
         yield from build_index(self.index, batches, self.spec.scenes, needs, future)
+        self.watch.check(often=True)
         self.journal.save_index(self.index)
 
     def _render(self, segments: Iterator[Segment], feed: Feed | OnePass) -> list[Path]:
@@ -224,6 +298,7 @@ class _Run:
                 # Built when the first frame is needed: a resumed run may need none.
                 worker = worker or self._worker()
                 self._encode(worker, feed, segment)
+                self.watch.check(often=True)
                 path = self.journal.finish(feed.end(segment), beside)
             else:
                 self.kept += 1
@@ -290,9 +365,10 @@ class _Run:
                 side.close()
             encoder.close()
         except BaseException:
-            encoder.abort(idle=writer.close())
-            if side is not None:
-                side.abort()
+            with ExitStack() as ended:  # each whatever happens to the others
+                ended.callback(encoder.abort, idle=writer.close())
+                if side is not None:
+                    ended.callback(side.abort)
             raise
 
     @contextmanager
@@ -334,6 +410,7 @@ class _Run:
             self._phase,
             self.sides,
         )
+        self.made = made.path
         return Summary(
             self.prepared.job.output,
             len(index.pts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import traceback
@@ -25,29 +26,53 @@ from restore.io.source import Source
 from restore.io.streams import StreamPlan
 from restore.io.verify import VerifyReport
 from restore.pipeline import PipelineSpec
+from restore.placing import read_plain
 from restore.run.archive_log import described
 from restore.writing import json_bytes, write_whole
 
+FORMAT = "restore report"
 VERSION = 1
 """Of the format; it rises when a field changes its meaning or goes."""
+_RECORD_LIMIT = 1 << 28
 
 
-def check_report(path: Path, others: Sequence[Path], overwrite: bool) -> None:
-    """Raises OutputError where the record cannot or must not be written."""
+def check_report(
+    path: Path, others: Sequence[Path], overwrite: bool, output: Path | None = None
+) -> None:
+    """Raises OutputError where the record, of the run that makes `output`, cannot or must not be written."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise OutputError(f"--json {path}: expected a file name in a folder that exists")
     if not os.access(path.absolute().parent, os.W_OK):
         raise OutputError(f"--json {path}: its folder cannot be written to; choose another one")
     if any(path.absolute() == other.absolute() for other in others):
         raise OutputError(f"--json {path}: is the input or the output; choose another name")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite and not is_aborted_record(path, output):
         raise OutputError(f"--json {path}: exists already; choose another name or pass --overwrite")
 
 
-def write_report(path: Path, document: dict[str, Any]) -> None:
-    """The file appears whole or not at all. Raises OutputError."""
+def is_aborted_record(path: Path, output: Path | None) -> bool:
+    """Whether a run that was to make `output` and did not wrote this file: the next one may replace it."""
     try:
-        write_whole(path, json_bytes(document))
+        found = json.loads(read_plain(path, _RECORD_LIMIT))
+        aborted = found["format"] == FORMAT and found["outcome"] in ("failed", "interrupted")
+        of_output = output is not None and found["asked"]["output"] == str(output.absolute())
+        return bool(aborted and of_output)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def write_report(
+    path: Path, document: dict[str, Any], *, overwrite: bool, output: Path | None = None
+) -> None:
+    """The file appears whole or not at all; that of an earlier try to make `output` is replaced, any other with
+    `overwrite` only. Raises OutputError."""
+    replace = overwrite or is_aborted_record(path, output)
+    try:
+        write_whole(path, json_bytes(document), overwrite=replace)
+    except FileExistsError as error:
+        raise OutputError(
+            f"--json {path}: exists already: it was made while the run was at work, and stays as it is"
+        ) from error
     except OSError as error:
         raise cannot_write(f"--json {path}", error) from error
 
@@ -69,7 +94,7 @@ def run_report(
         outcome = "interrupted" if stopped else "failed"
         said = None if stopped else told(error)
     return {
-        "format": "restore report",
+        "format": FORMAT,
         "version": VERSION,
         "outcome": outcome,
         "error": said,
@@ -97,13 +122,17 @@ def run_report(
 
 
 def with_output(
-    document: dict[str, Any], output: Path, verified: VerifyReport, notes: Sequence[str]
+    document: dict[str, Any],
+    output: Path,
+    made: Path,
+    verified: VerifyReport,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
-    """The record of a run that made its file."""
+    """The record of a run that made its file; `made`: where that lies until it is called `output`."""
     return {
         **document,
         "notes": list(notes),
-        "output": {"path": str(output), **described(output)},
+        "output": {"path": str(output), **described(made)},
         "verification": {
             "frames": verified.frames,
             "pts_error_ms": float(verified.pts_error_ms),

@@ -131,10 +131,8 @@ def finish_side(
     source: Source,
     times_ms: Sequence[Fraction],
     span: Span | None,
-    folder: Path,
+    joined: Path,
 ) -> None:
-    """Join the segments, read the file back, give it its name. Raises OutputError."""
-    joined = folder / f"side{side.path.suffix}"
+    """Join the segments into the file `joined`, and read it back. Raises OutputError."""
     join(segments, source, side.streams, joined, side.encoded, span)
     verify(joined, times_ms, side.encoded, source, side.streams, span)
-    joined.replace(side.path)

@@ -6,7 +6,8 @@ import pytest
 
 from restore.errors import OutputError
 from restore.index import Segment
-from restore.run.journal import Journal, parts_dir
+from restore.run.journal import Journal
+from restore.run.parts import parts_dir
 
 SUBJECT = {"input": "a", "pipeline": "b"}
 SEGMENT = Segment(0, 0, 30)

@@ -1,7 +1,6 @@
 """Whole runs: killed and resumed, changed in between, cut off by errors."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -26,7 +25,7 @@ from restore.resources import models_dir
 from restore.run import finish as last_steps
 from restore.run import local
 from restore.run.job import Job, Listener, Progress, Summary, prepare
-from restore.run.journal import parts_dir
+from restore.run.parts import PartsFolder, parts_dir, read_sealed
 from restore.video import FrameBatch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,7 +182,7 @@ def test_a_killed_or_interrupted_run_resumes_to_the_same_bytes(
     process.send_signal(sent)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == code
-    assert ("the same command resumes" in said) == (code == 130)
+    assert ("the same command goes on" in said) == (code == 130)
     assert not job.output.exists()
     summary, found, _ = finish(job)
     assert found == unbroken[1]
@@ -220,7 +219,8 @@ def test_the_first_runs_back_end_is_kept(job: Job, tmp_path: Path) -> None:
     job = replace(job, spec=read_pipeline(tmp_path / "p.toml"))
     begun = replace(job, backend="torch-fp32")
     stop_after(begun, 36)
-    journal = json.loads((parts_dir(job.output) / "journal.json").read_text())
+    journal = read_sealed(parts_dir(job.output) / "journal.json")
+    assert journal is not None
     assert journal["terms"]["back ends"] == {"tiny 64x48": "torch-fp32"}
     resumed = finish(job)
     assert {k: str(c) for k, c in resumed[0].backends.items()} == {
@@ -235,8 +235,12 @@ def test_the_first_runs_back_end_is_kept(job: Job, tmp_path: Path) -> None:
 
 def test_another_device_is_refused(job: Job) -> None:
     stop_after(job, 36)
-    journal = parts_dir(job.output) / "journal.json"
-    journal.write_text(journal.read_text().replace('"cpu"', '"Some GPU"'))
+    parts = PartsFolder(job.output)
+    journal = parts.read("journal.json")
+    assert journal is not None
+    journal["terms"]["device"] = "Some GPU"
+    parts.write("journal.json", journal)
+    parts.release()
     with pytest.raises(DeviceError, match="segments were made on Some GPU and this is cpu"):
         local.run(prepare(job), Listener())
 
