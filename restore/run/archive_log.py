@@ -8,6 +8,7 @@ from typing import Any
 
 from restore.index import Index
 from restore.io.ffmpeg import capabilities
+from restore.io.losses import losses
 from restore.io.source import Source
 from restore.io.streams import Attachment, StreamPlan
 from restore.pipeline import PipelineSpec
@@ -42,6 +43,7 @@ def restore_log(
         "weights": [_named(p) for entry in spec.stages for p in entry.build().assets()],
         "terms": terms,
         "streams": plan.lines(),
+        "losses": losses(source, spec.output, plan),
         "frames": {
             "count": len(index.pts),
             "damaged at ms": [round(index.pts[i] * base * 1000) for i in index.damaged],

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from restore.conceal import conceal
-from restore.io.captions import captions_of, spread_captions
+from restore.io.captions import captioned_frame, captions_of, spread_captions
 from restore.io.decode import decode
 from restore.io.encoder import carries_captions
 from restore.io.filters import undo_fields
 from restore.io.join import open_source
 from restore.io.picture import Picture
-from restore.io.pixels import from_planes
+from restore.io.pixels import WRITTEN, from_planes
 from restore.io.probe import InputOptions
 from restore.io.source import ScanPlan
 from restore.pipeline import read_pipeline
@@ -235,6 +235,13 @@ def test_no_frame_gets_more_than_it_can_hold() -> None:
     assert b"".join(shares) == b"".join(five)
     assert spread_captions([b"", b"abc", b""], 2) == [b"abc", b""]
     assert [len(s) for s in spread_captions([b"abc" * 31] * 5, 4)] == [93] * 4
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_frames_of_every_format_carry_them(name: str) -> None:
+    frame = captioned_frame(65, 49, name, TEXT[0])
+    assert (frame.width, frame.height, frame.format.name) == (65, 49, name)
+    assert captions_of(frame) == TEXT[0]
 
 
 def test_which_encoders_carry_them() -> None:
