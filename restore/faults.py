@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 import restore
-from restore.errors import OutputError, RestoreError
+from restore.errors import InputError, OutputError, RestoreError
 
 _LENGTH = 110
 """Characters of a library's own words that are shown."""
@@ -123,6 +123,16 @@ def internal(error: BaseException) -> str:
 def is_internal(error: BaseException) -> bool:
     """Whether the program is at fault, not what it was given nor the machine it runs on."""
     return not isinstance(error, RestoreError) and machine_fault(error) is None
+
+
+def cannot_read(path: Path | str, error: BaseException) -> InputError:
+    """What to say of `path` that the system does not open or read."""
+    number = getattr(error, "errno", None) or 0
+    advice = _LIMITS.get(number)
+    if number in (errno.EIO, errno.ESTALE):
+        advice = _DISK[number].replace("another disk", "a copy on another disk")
+    said = f"{path}: cannot be read: {brief(error)}"
+    return InputError(f"{said}; {advice}" if advice else said)
 
 
 def cannot_write(path: Path | str, error: BaseException, otherwise: str = "") -> OutputError:

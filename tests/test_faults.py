@@ -18,6 +18,7 @@ import torch
 
 from restore import faults
 from restore.cli import main
+from restore.errors import InputError
 from restore.io import encode, reader
 from restore.stages import upscale
 
@@ -260,3 +261,23 @@ def test_a_decoder_without_memory_does_not_pass_for_damage(
         monkeypatch.setattr(reader.mmap, "mmap", none_left)
         with pytest.raises(MemoryError):
             list(reader.packets_of(broken, [], lambda *event: None))
+
+
+def test_a_video_that_the_system_does_not_open_is_not_called_something_else(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise av_error(errno.EMFILE)
+
+    monkeypatch.setattr(reader.av, "open", refuse)
+    with pytest.raises(
+        InputError, match=r"clip.avi: cannot be read: Too many open files; .*ulimit"
+    ):
+        reader.open_input(clip)
+
+
+def test_an_unreadable_file_gets_the_advice_that_fits() -> None:
+    said = str(faults.cannot_read("a.rm", OSError(errno.EIO, os.strerror(errno.EIO))))
+    assert said.startswith("a.rm: cannot be read: Input/output error; the disk or the way to it")
+    said = str(faults.cannot_read("a.rm", OSError(errno.EACCES, os.strerror(errno.EACCES))))
+    assert said == "a.rm: cannot be read: Permission denied"

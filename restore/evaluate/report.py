@@ -13,6 +13,7 @@ from restore.errors import OutputError
 from restore.evaluate.intervals import Mean, mean
 from restore.evaluate.measures import MEASURES
 from restore.evaluate.score import Result
+from restore.faults import cannot_write
 from restore.writing import json_bytes, write_whole
 
 ALL = "all"
@@ -133,7 +134,7 @@ def write_document(result: Result, path: Path) -> None:
     try:
         write_whole(path, json_bytes(document(result)))
     except OSError as error:
-        raise OutputError(f"--json {path}: cannot be written: {error.strerror}") from None
+        raise cannot_write(f"--json {path}", error) from None
 
 
 def item_rows(result: Result, group: tuple[str, str]) -> list[list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from restore.errors import OutputError
+from restore.faults import cannot_write
 from restore.inspect.inspection import Inspection
 from restore.inspect.picture_words import FINE_STEP
 from restore.inspect.sharpness import SOFT
@@ -201,4 +202,4 @@ def write_pipeline(path: Path, text: str) -> None:
     try:
         write_whole(path, printable(text).encode())
     except OSError as error:
-        raise OutputError(f"--suggest {path}: cannot be written: {error.strerror}") from error
+        raise cannot_write(f"--suggest {path}", error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from restore.errors import InputError
+from restore.faults import cannot_read
 from restore.io.source import Span
 from restore.io.split import SplitFile
 
@@ -75,6 +77,9 @@ def open_input(path: Path, *more: Path, card: HWAccel | None = None) -> InputCon
             f"try a copy on a faster disk, or another copy of the file"
         ) from error
     except (av.FFmpegError, ValueError) as error:
+        _check_memory(error)
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+            raise cannot_read(path, error) from error
         raise InputError(
             f"{path}: expected a video file, but no known format fits it ({_reason(error)}); "
             f"a playlist or a link is not followed: try the media file itself"
@@ -92,8 +97,7 @@ def _check_file(path: Path) -> None:
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: cannot be read: {reason}") from error
+        raise cannot_read(path, error) from error
 
 
 def _is_jpeg(path: Path) -> bool:
@@ -192,7 +196,7 @@ def packets_of(
             return
 
 
-def _check_memory(error: av.FFmpegError) -> None:
+def _check_memory(error: Exception) -> None:
     """Damage can ask for absurd amounts of memory, and is survived; raises `error` where there is none left for
     anything: what was lost then was not damaged."""
     if isinstance(error, MemoryError):

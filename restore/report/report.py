@@ -15,6 +15,7 @@ import numpy as np
 
 from restore.compare.pairs import Pairs
 from restore.errors import InputError, OutputError
+from restore.faults import cannot_write
 from restore.io.join import open_source
 from restore.io.probe import InputOptions
 from restore.io.source import Source
@@ -182,5 +183,5 @@ def _write(path: Path, text: str) -> int:
     try:
         write_whole(path, data)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise cannot_write(path, error) from error
     return len(data)
