@@ -119,7 +119,11 @@ def _pictures(source: Source, quantisers: bool, log: DecodeLog) -> Iterator[Pict
             log.refused.append(pts * ticks)
 
     for index, timed in enumerate(timed_frames(source, report, quantisers=quantisers)):
-        quant = quant_map(source.video.codec, timed.item) if quantisers else None
+        quant = (
+            quant_map(source.video.codec, timed.item, source.video.cut_at_start)
+            if quantisers
+            else None
+        )
         if timed.repair is not None:
             _tell_stamp(timed, time_base, ticks, log)
         _tell_side_data(timed.item, source.video.format.hdr, log)

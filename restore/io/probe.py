@@ -24,6 +24,7 @@ from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, reada
 from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
 from restore.io.side_data import travelling
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
+from restore.io.sps import cut_at_start
 from restore.io.starts import sound_starts
 from restore.io.stated import container_crop
 from restore.io.tags import (
@@ -244,6 +245,7 @@ def _video(
         header_duration=None if stream.duration is None else stream.duration * time_base,
         start_pts=next((t for t in (frame.pts, frame.dts, stream.start_time) if t is not None), 0),
         turn=stated_turn(frame, losses),
+        cut_at_start=cut_at_start(stream.codec_context.extradata) if codec == "h264" else (0, 0),
     )
 
 

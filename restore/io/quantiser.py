@@ -59,17 +59,22 @@ def steps(codec: str, exported: npt.NDArray[np.int32], depth: int = 8) -> Steps 
     return None
 
 
-def quant_map(codec: str, frame: av.VideoFrame) -> QuantMap | None:
+def quant_map(
+    codec: str, frame: av.VideoFrame, origin: tuple[int, int] = (0, 0)
+) -> QuantMap | None:
     """Steps of each macroblock of a frame as decoded, before any filter and with side data
-    'venc_params' exported; None where the decoder gives none."""
+    'venc_params' exported; None where the decoder gives none. `origin`: (down, right) luma samples that the bitstream cuts
+    off before the frame's first one."""
     data = next((d for d in side_data_of(frame) if d.type is Type.VIDEO_ENC_PARAMS), None)
     if not isinstance(data, VideoEncParams):
         return None
-    exported = macroblocks(data, frame.height, frame.width)
+    exported = macroblocks(data, origin[0] + frame.height, origin[1] + frame.width)
     if exported is None:  # blocks that are not 16x16, or of a codec without a map
         return None
     found = steps(codec, exported, max(c.bits for c in frame.format.components))
-    return None if found is None else QuantMap(torch.from_numpy(np.ascontiguousarray(found)))
+    if found is None:
+        return None
+    return QuantMap(torch.from_numpy(np.ascontiguousarray(found)), origin=origin)
 
 
 def macroblocks(data: VideoEncParams, height: int, width: int) -> npt.NDArray[np.int32] | None:

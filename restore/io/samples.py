@@ -99,7 +99,9 @@ def sampled_runs(source: Source, count: int, length: int) -> Iterator[FrameBatch
         stream.codec_context.options = {"export_side_data": "venc_params"}
         for run in spread_runs(part.container, stream, each, length):
             held = [
-                Picture(frame, _info(number, frame), quant_map(video.codec, frame))
+                Picture(
+                    frame, _info(number, frame), quant_map(video.codec, frame, video.cut_at_start)
+                )
                 for number, frame in enumerate(run)
                 if (frame.width, frame.height) == (fmt.width, fmt.height)
             ]

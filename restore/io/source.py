@@ -76,6 +76,8 @@ class VideoStream:
     """Of the first decoded frame, in format.time_base units, before repair."""
     turn: Turn = field(default_factory=Turn)
     """What the file asks players to do with the picture; `layout` has what is done."""
+    cut_at_start: tuple[int, int] = (0, 0)
+    """(down, right) luma samples of the coded picture that the bitstream cuts off before the first one decoded."""
     stated: Crop = field(default_factory=Crop)
     """What the container asks players to cut off; `layout` has what is done."""
     card: int | None = None

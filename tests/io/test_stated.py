@@ -21,6 +21,7 @@ from restore.io.join import open_source
 from restore.io.matroska import _rewrite
 from restore.io.probe import InputOptions
 from restore.io.source import Source
+from restore.io.sps import cut_at_start
 from restore.io.stated import container_crop
 from restore.video import FrameBatch
 
@@ -124,6 +125,40 @@ def test_what_the_bitstream_cuts_off_is_cut_to_the_sample(tmp_path: Path, encode
     cut = f"{kind}_metadata=crop_left=6:crop_top=4:crop_right=2:crop_bottom=8"
     ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", "-bsf:v", cut, tmp_path / "b.mkv")
     assert_cut(tmp_path / "b.mkv", Crop(6, 4, 2, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "sampling"),
+    [
+        ("b.mkv", "yuv420p"),
+        ("b.ts", "yuv420p"),
+        ("b.mkv", "yuv422p"),
+        ("b.mkv", "yuv444p"),
+        ("b.mkv", "gray"),
+    ],
+)
+def test_the_quantisers_stay_at_their_samples(tmp_path: Path, name: str, sampling: str) -> None:
+    """The map begins above and left of the picture, by what the stream cuts off."""
+    options = ["-pix_fmt", sampling, "-c:v", "libx264", "-crf", "26", "-aq-mode", "1"]
+    write_film(tmp_path / "a.mkv", FILM, "25", "-vf", f"format={sampling}", *options)
+    cut = "h264_metadata=crop_left=22:crop_top=4:crop_right=2:crop_bottom=8"
+    ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", "-bsf:v", cut, tmp_path / name)
+    whole, part = (
+        FrameBatch.cat(list(decode(opened(tmp_path / n), quantisers=True))).quant[0]
+        for n in ("a.mkv", name)
+    )
+    assert whole is not None and part is not None
+    assert whole.origin == (0, 0) and part.origin == (4, 22)
+    assert np.array_equal(whole.steps, part.steps)
+    assert len(np.unique(whole.steps)) > 1
+
+
+def test_broken_parameters_cut_nothing() -> None:
+    with_scaling = bytes.fromhex("0164000affe100196764000aacd94627226584000003000400000300c83c")
+    assert cut_at_start(with_scaling) == (4, 6)
+    assert cut_at_start(None) == cut_at_start(b"") == cut_at_start(b"\1" + bytes(40)) == (0, 0)
+    for length in range(len(with_scaling)):
+        assert cut_at_start(with_scaling[:length]) in ((0, 0), (4, 6))
 
 
 def test_with_a_crop_of_ones_own_a_turn_and_a_shape(tmp_path: Path) -> None:
