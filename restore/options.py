@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 MAX_BYTES = 1 << 20
 """Of a TOML file: what is larger was not written by hand."""
@@ -28,8 +28,30 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_as_text(cls, given: Any) -> Any:
+        """A number where text is expected is the text: `preset = 10`, `frame_rate = 16`."""
+        if not isinstance(given, dict):
+            return given
+        fields = cls.model_fields
+        return {
+            key: _as_text(value) if key in fields and _wants_text(fields[key].annotation) else value
+            for key, value in given.items()
+        }
+
 
 Opts = TypeVar("Opts", bound=Options)
+
+
+def _wants_text(annotation: Any) -> bool:
+    return annotation in (str, str | None, dict[str, str])
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_text(item) for key, item in value.items()}
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

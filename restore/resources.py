@@ -1,4 +1,4 @@
-"""Where the files that ship with the program are: `models/` and `pipelines/`."""
+"""Where the files that ship with the program are: `models/`, `pipelines/` and `recipes/`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def models_dir() -> Path:
 def pipelines_dir() -> Path:
     """The folder of ready-made pipeline files (*.toml)."""
     return _shipped("pipelines")
+
+
+def recipes_dir() -> Path:
+    """The folder of training recipes (*.toml)."""
+    return _shipped("recipes")
 
 
 def _shipped(name: str) -> Path:

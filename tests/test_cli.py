@@ -80,7 +80,14 @@ def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
             "did you mean 'libx264'",
         ),
         "time": (["lanczos_x2", clip, "out.mkv", "--start", "soon"], "--start soon"),
-        "beyond": (["lanczos_x2", clip, "out.mkv", "--start", "100"], "time range"),
+        "crf": (
+            ["lanczos_x2", clip, "out.mkv", "--set", "output.crf=60"],
+            "expected 0 to 51 for libx264",
+        ),
+        "beyond": (
+            ["lanczos_x2", clip, "out.mkv", "--start", "100"],
+            "the last one comes 0.960 s after the first",
+        ),
         "option": (["lanczos_x2", clip, "out.mkv", "--speed"], "--speed"),
         "url": (["lanczos_x2", "http://localhost/a.rm", "out.mkv"], "http"),
         "order": ([clip, "lanczos_x2", "out.mkv"], "expected a pipeline file (it comes before"),
@@ -105,7 +112,7 @@ def mistakes(clip: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
 
 NAMES = [
     *("text", "empty", "missing", "directory", "sound only", "there", "same file", "no folder"),
-    *("container", "pipeline", "device", "codec", "time", "beyond", "option", "url"),
+    *("container", "pipeline", "device", "codec", "time", "beyond", "crf", "option", "url"),
     *("order", "digits", "long", "long input", "suffix", "value", "pattern", "key", "archive"),
     *("glob", "few words"),
 ]
@@ -135,8 +142,8 @@ RECIPE = ROOT / "recipes" / "film_x2_fast.toml"
 OTHERS: dict[str, tuple[list[object], str]] = {
     "sample there": (["sample", "there.rm"], "there.rm: exists already"),
     "sample suffix": (["sample", "film.mp4"], "ends in .rm"),
-    "train recipe": (["train", "film_x2"], "no such training recipe"),
-    "train folder": (["train", "folder"], "folder: cannot be read"),
+    "train recipe": (["train", "film_x9"], "no such training recipe"),
+    "train folder": (["train", "folder"], "folder: no such training recipe"),
     "train video": (["train", "there.rm"], "expected a training recipe"),
     "train data": (["train", RECIPE, "--data", "nowhere"], "--data nowhere: no such folder"),
     "train no data": (["train", RECIPE, "--work", "work"], "give --data"),

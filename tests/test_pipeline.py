@@ -31,7 +31,7 @@ kind = "upscal"
 [ouput]
 crf = 1
 [output]
-preset = 7
+preset = [7]
 """
 
 
@@ -52,7 +52,7 @@ def problems(path: Path, text: str, sets: tuple[str, ...] = ()) -> list[str]:
 def test_five_faults_in_one_go(tmp_path: Path) -> None:
     assert problems(tmp_path / "p.toml", FIVE_FAULTS) == [
         "p.toml: [ouput]: unknown table; did you mean 'output'?",
-        "p.toml: [output]: preset: expected a valid string, got 7",
+        "p.toml: [output]: preset: expected a valid string, got [7]",
         "p.toml: [[stage]] 1 (align): radius: expected a valid integer, got 'wide'",
         "p.toml: [[stage]] 1 (align): strenght: unknown key; did you mean 'strength'?",
         "p.toml: [[stage]] 2 (upscal): kind: no such stage; did you mean 'upscale'?",
@@ -126,3 +126,26 @@ def test_names_resolve_without_a_path(tmp_path: Path, monkeypatch: pytest.Monkey
         find_pipeline("bw_film_x")
     with pytest.raises(PipelineFileError, match="found a directory"):
         find_pipeline(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("setting", "table", "key", "value"),
+    [
+        ("input.frame_rate=16", "input", "frame_rate", "16"),
+        ("input.frame_rate=23.976", "input", "frame_rate", "23.976"),
+        ("output.preset=10", "output", "preset", "10"),
+        ("output.options.bf=0", "output", "options", {"bf": "0"}),
+    ],
+)
+def test_a_number_where_text_is_expected(
+    good: Path, setting: str, table: str, key: str, value: object
+) -> None:
+    assert getattr(getattr(read_pipeline(good, [setting]), table), key) == value
+
+
+def test_a_number_in_the_file_where_text_is_expected(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text("[input]\nframe_rate = 16\n[output]\npreset = 10\noptions = { bf = 0 }\n")
+    spec = read_pipeline(path)
+    assert spec.input.frame_rate == "16"
+    assert (spec.output.preset, spec.output.options) == ("10", {"bf": "0"})

@@ -63,7 +63,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_ships_pipelines_models_and_its_licence(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for folder, pattern in (("pipelines", "*.toml"), ("models", "*.*")):
+    for folder, pattern in (("pipelines", "*.toml"), ("models", "*.*"), ("recipes", "*.toml")):
         wanted = {f"restore/_data/{folder}/{path.name}" for path in (ROOT / folder).glob(pattern)}
         assert wanted, f"{folder}/ is empty"
         assert wanted <= names
@@ -81,7 +81,7 @@ def test_it_ships_a_compiled_back_end_where_there_is_a_compiler(wheel: Path) -> 
 
 
 def test_its_files_come_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    code = "from restore.resources import *; print(models_dir()); print(pipelines_dir())"
+    code = "from restore.resources import *; print(models_dir()); print(pipelines_dir()); print(recipes_dir())"
     for line in call(installed / "python", "-c", code, cwd=tmp_path).split():
         assert Path(line).is_relative_to(installed.parent)
         assert not Path(line).is_relative_to(ROOT)

@@ -15,7 +15,12 @@ from restore.io.text import printable
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A training recipe (TOML), see recipes/.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="A training recipe (TOML), or the name of one that comes with restore."
+        ),
+    ],
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of clean images and clips; not needed once pairs are made."),
@@ -60,7 +65,8 @@ def degrade(
         Path, typer.Argument(metavar="OUT", help="Folder that gets the old files and their truth.")
     ],
     recipe: Annotated[
-        Path, typer.Option(help="A training recipe (TOML); its table degrade is used.")
+        Path,
+        typer.Option(help="A training recipe (TOML) or its name; its table degrade is used."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other damage.")] = 0,
     category: Annotated[

@@ -113,21 +113,10 @@ class Pairs:
 
     def _frames(self, number: int) -> Frames:
         source, base = self.sources[number], self.sources[number].video.format.time_base
-        move = Fraction(0) if number == 0 else self._b_at()
+        move = Fraction(0) if number == 0 else clock_shift(*self.sources, self._offset)
         for batch in decode(source, batch=4):
             for n, info in enumerate(batch.frames):
                 yield info.pts * base + move, batch[n : n + 1]
-
-    def _b_at(self) -> Fraction:
-        """Seconds to add to B's clock to get A's."""
-        a, b = self.sources
-        lead = LEAD.get(CONTAINERS.get(b.path.suffix.lower(), ""), Fraction(0))
-        # What restore and FFmpeg write begins at 0, where its earliest stream was; sound that
-        # begins with its encoder's delay lies before that.
-        zero = lead if abs(b.start - lead) < _NEAR else b.start
-        if self._offset is not None:
-            return self.first + self._offset - zero
-        return min(a.start, self.first) - zero
 
     def _wanted(self, left: _Side, right: _Side) -> Iterator[Moment[FrameBatch, FrameBatch]]:
         start = None if self._start is None else self.first + self._start
@@ -168,6 +157,18 @@ class Pairs:
         if last is None or last[0] is not batch:
             last = self._shown[number] = (batch, self._projectors[number](batch))
         return last[1]
+
+
+def clock_shift(a: Source, b: Source, offset: Fraction | None) -> Fraction:
+    """Seconds to add to B's clock to get A's; `offset` as Pairs takes it."""
+    lead = LEAD.get(CONTAINERS.get(b.path.suffix.lower(), ""), Fraction(0))
+    # What restore and FFmpeg write begins at 0, where its earliest stream was; sound that
+    # begins with its encoder's delay lies before that.
+    zero = lead if abs(b.start - lead) < _NEAR else b.start
+    first = a.video.start_pts * a.video.format.time_base
+    if offset is not None:
+        return first + offset - zero
+    return min(a.start, first) - zero
 
 
 class _Side(Iterator[tuple[Fraction, FrameBatch]]):

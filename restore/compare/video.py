@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from restore.compare.pairs import Pairs
+from restore.compare.placement import find_placement
 from restore.errors import InputError, OutputError
 from restore.io.encode import SegmentEncoder, check_output, container_of, encoded_format
 from restore.io.join import common_tick, open_source
@@ -70,7 +71,12 @@ def compare(
     _check_names(job)
     options = fitted_to(job.options, CONTAINERS.get(job.output.suffix.lower()))
     a, b = open_source([job.a], job.input), open_source([job.b], InputOptions())
-    pairs = Pairs(a, b, offset=job.offset, start=job.start, end=job.end, kernel=job.view.kernel)
+    place = find_placement(a, b, job.offset, job.input.crop != "off", note)
+    for line in place.notes:
+        note(line)
+    if place.crop is not None:
+        a = open_source([job.a], job.input.model_copy(update={"crop": place.crop}))
+    pairs = Pairs(a, b, offset=place.offset, start=job.start, end=job.end, kernel=job.view.kernel)
     composer = Composer(job.view, pairs.panel)
     base = common_tick(a.video.format.time_base, FINE)
     shape = replace(composer.format, time_base=base)

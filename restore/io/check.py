@@ -27,7 +27,14 @@ from restore.io.encoder import (
 from restore.io.formats import encoder_pixel_format, find_format
 from restore.io.hdr import CARRIERS, lost_hdr
 from restore.io.matroska import PLACEHOLDER, display_size, finish_header
-from restore.io.output import CONTAINERS, OutputOptions, fitted_to, unknown_container
+from restore.io.output import (
+    CONTAINERS,
+    CRF_LIMITS,
+    QUALITY,
+    OutputOptions,
+    fitted_to,
+    unknown_container,
+)
 from restore.io.pixels import Codes, from_planes
 from restore.io.shaping import problems_of
 from restore.options import hint
@@ -56,6 +63,7 @@ def check_output(
         near = hint(options.codec, KNOWN)
         return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
+    _check_crf(options, problems)
     problems += problems_of(options.codec, options.options)
     lost = lost_hdr(options.codec, fmt.hdr)
     if lost and not (fmt.hdr and fmt.hdr.may_go):
@@ -75,6 +83,15 @@ def _check_preset(options: OutputOptions, problems: list[str]) -> None:
     if options.codec in KNOWN and options.preset not in known:
         near = hint(options.preset, known)
         problems.append(f"preset: expected a preset, got {options.preset!r}{near}")
+
+
+def _check_crf(options: OutputOptions, problems: list[str]) -> None:
+    highest = CRF_LIMITS.get(options.codec)
+    if highest is not None and options.crf > highest:
+        problems.append(
+            f"crf: expected 0 to {highest} for {options.codec}, got {options.crf:g}; lower is better, "
+            f"{QUALITY[options.codec][0]:g} is usual"
+        )
 
 
 def _try_open(

@@ -74,19 +74,24 @@ def _wanted_depth(options: OutputOptions, fmt: VideoFormat, processed: bool) -> 
 
 
 def _kinds(options: OutputOptions, fmt: VideoFormat) -> Iterator[tuple[bool, Chroma | None]]:
-    """(RGB, chroma), best first: for lossless encoders what the source was, for previews what every player shows."""
+    """(RGB, chroma), best first: for lossless encoders what the source was; to watch, what every player shows."""
     lossless = options.codec in LOSSLESS
     if lossless and fmt.rgb_depth is not None:
         yield True, Chroma.C444
     if lossless and fmt.chroma is None:
         yield False, None
-    if options.use == "preview":
+    if options.use == "preview" or (options.use == "delivery" and options.codec in _PLAYED):
         yield False, Chroma.C420
     for chroma in _NEAREST[fmt.chroma]:
         yield False, chroma
     if fmt.color.matrix in LUMA_WEIGHTS:
         yield True, Chroma.C444
 
+
+_PLAYED = frozenset(
+    {"libx264", "libx265", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "mpeg2video"}
+)
+"""Encoders of formats whose decoders in television sets, telephones and browsers know 4:2:0 alone."""
 
 _NEAREST: dict[Chroma | None, tuple[Chroma | None, ...]] = {
     None: (Chroma.C420, Chroma.C422, Chroma.C444, None),
@@ -162,7 +167,11 @@ def conversions(options: OutputOptions, fmt: VideoFormat, target: VideoFormat) -
     elif fmt.chroma is None and target.chroma is not None:
         said.append(f"grey is written with neutral chroma, {_SAMPLING[target.chroma]}")
     elif fmt.chroma is not target.chroma:
-        said.append(f"chroma {_SAMPLING[fmt.chroma]} is written as {_SAMPLING[target.chroma]}")
+        kept = _with_chroma(options.codec, fmt.chroma, target.depth)
+        said.append(
+            f"chroma {_SAMPLING[fmt.chroma]} is written as {_SAMPLING[target.chroma]}"
+            + (f'; pixel_format = "{kept}" keeps it, few players show it' if kept else "")
+        )
     depth = fmt.rgb_depth or fmt.depth
     if target.depth < depth:
         how = "dithered" if options.dither else "rounded"
@@ -170,6 +179,12 @@ def conversions(options: OutputOptions, fmt: VideoFormat, target: VideoFormat) -
     if fmt.color.full_range and not target.color.full_range:
         said.append(f"full range is written as limited range: {options.codec} can say no other")
     return said
+
+
+def _with_chroma(codec: str, chroma: Chroma | None, depth: int) -> str | None:
+    """FFmpeg's name of the format in which an encoder keeps a chroma sampling; None: in none."""
+    wanted = (False, chroma, depth)
+    return next((name for name in written_formats(codec) if WRITTEN[name] == wanted), None)
 
 
 def described(fmt: VideoFormat) -> str:

@@ -83,6 +83,9 @@ QUALITY: dict[str, tuple[float, float]] = {
 """crf of (delivery, preview): about the same picture on each encoder's own scale. mpeg2video has no scale of
 quality; ours is libx264's (see restore.io.encoder)."""
 
+CRF_LIMITS = {"libx264": 51, "libx265": 51, "h264_nvenc": 51, "hevc_nvenc": 51, "av1_nvenc": 51}
+"""Highest crf (cq of NVENC) of encoders whose scale ends before that of the others, which is 63."""
+
 LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv"})
 """Encoders that give every code back: they get the source's own kind of planes, grey and RGB included."""
 

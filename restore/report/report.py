@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from restore.compare.pairs import Pairs
+from restore.compare.placement import find_placement
 from restore.errors import InputError, OutputError
 from restore.faults import cannot_write
 from restore.io.join import open_source
@@ -60,7 +61,14 @@ def report(job: Report, note: Callable[[str], None]) -> int:
     """Write the page; its size in bytes. `note` hears how far it is. Raises RestoreError; nothing is left then."""
     check_page(job.output, (*job.a, job.b), job.overwrite)
     clean = None if job.clean is None else clean_model(job.clean)
+    job = _as_recorded(job)
     a, b = open_source(job.a, job.input), open_source([job.b], InputOptions())
+    placed: tuple[str, ...] = ()
+    if job.record is None:
+        place = find_placement(a, b, job.offset, job.input.crop != "off", note)
+        job, placed = replace(job, offset=place.offset), place.notes
+        if place.crop is not None:
+            a = open_source(job.a, job.input.model_copy(update={"crop": place.crop}))
 
     def pairs() -> Pairs:
         return Pairs(a, b, offset=job.offset, start=job.start, end=job.end)
@@ -72,7 +80,7 @@ def report(job: Report, note: Callable[[str], None]) -> int:
             f"{job.a[0]}, {job.b}: expected frames of both at the same times, found none; try --offset, which says "
             "where in A the other begins"
         )
-    notes = [*first.differences()]
+    notes = [*placed, *first.differences()]
     if job.truth is not None:
         note("measuring against the truth")
         truth = open_source([job.truth], InputOptions())
@@ -94,6 +102,25 @@ def report(job: Report, note: Callable[[str], None]) -> int:
         first.first,
     )
     return _write(job.output, page(facts, found, pictures))
+
+
+def _as_recorded(job: Report) -> Report:
+    """`job` with what its record says and nobody said otherwise: where the result begins, and how its source was read.
+    Raises InputError where the record holds no such thing."""
+    if job.record is None:
+        return job
+    try:
+        asked, settings = job.record["asked"], job.record["pipeline"]["settings"]
+        offset, reading = job.offset, job.input
+        if offset is None and (asked["start"], asked["end"]) != (None, None):
+            offset = Fraction(asked["start"] or 0)
+        if reading == InputOptions():
+            reading = InputOptions.model_validate(settings["input"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"--record: expected what 'restore run --json' wrote, found no time range or no [input] in it: {error}"
+        ) from error
+    return replace(job, offset=offset, input=reading)
 
 
 def check_page(output: Path, others: Iterable[Path], overwrite: bool) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain, count
 from pathlib import Path
 
 from restore.allocation import give_back_freed
 from restore.errors import InputError, OutputError
 from restore.index import Index
+from restore.io.decode import decode
 from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.mux import join
 from restore.io.source import Span
@@ -51,11 +53,7 @@ def finish(
     be: it is kept as .failed, and the segments stay."""
     job, spec, source = prepared.job, prepared.job.spec, prepared.source
     if not index.pts:
-        raise InputError(
-            f"{job.inputs[0]}: no frame could be decoded"
-            + (" in the time range asked for" if job.start or job.end else "")
-            + "; is the file complete? 'restore check' shows what it claims to hold"
-        )
+        raise _no_frames(prepared)
     listener.note("joining segments and streams")
     give_back_freed()
     joined = journal.room("film") / job.output.name
@@ -84,6 +82,31 @@ def finish(
             beside = journal.room("comparison") / prepared.side.path.name
             finish_side(prepared.side, sides, source, times, span, beside)
     return Finished(verified, sound, size, joined)
+
+
+def _no_frames(prepared: Prepared) -> InputError:
+    """Says whether there is no film at all, or none in the part asked for."""
+    job, source = prepared.job, prepared.source
+    first: Fraction | None = None
+    last = Fraction(0)
+    if prepared.span is not None:
+        base = source.video.format.time_base
+        for batch in decode(source):
+            first = batch.frames[0].pts * base if first is None else first
+            last = batch.frames[-1].pts * base - first
+    if first is None:
+        return InputError(
+            f"{job.inputs[0]}: no frame could be decoded; is the file complete? 'restore check' shows what it claims to hold"
+        )
+    asked = " ".join(
+        f"{name} {float(time):g}"
+        for name, time in (("--start", job.start), ("--end", job.end))
+        if time is not None
+    )
+    return InputError(
+        f"{job.inputs[0]}: no frame lies in the time range asked for ({asked}): the last one comes "
+        f"{float(last):.3f} s after the first"
+    )
 
 
 def _kept_as_failed(joined: Path, output: Path, error: OutputError) -> OutputError:

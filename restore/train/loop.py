@@ -28,7 +28,7 @@ from restore.train.losses import Objective, objective
 from restore.train.maps import add_maps
 from restore.train.networks import predict, ship
 from restore.train.processes import ALONE, Processes, choose_device, processes
-from restore.train.recipe import Degrade, Optim, Recipe, read_recipe
+from restore.train.recipe import Degrade, Optim, Recipe, find_recipe, read_recipe
 from restore.train.report import write_report
 from restore.train.sequences import frame_weights, sequence_patches
 from restore.train.shards import Shards, make_shards, read_shards
@@ -82,7 +82,7 @@ def train(
     <out_dir>/<name>.work) holds shards, checkpoint and report. Under torchrun all its processes train together; the
     first one writes and speaks. Raises TrainError.
     """
-    recipe_path, out = Path(recipe_path), Path(out_dir)
+    recipe_path, out = find_recipe(Path(recipe_path)), Path(out_dir)
     recipe = read_recipe(recipe_path)
     for name, folder in (("--out", out), ("--work", work_dir), ("--data", data)):
         if folder is not None and Path(folder).exists() and not Path(folder).is_dir():

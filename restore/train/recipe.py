@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from restore.errors import TrainError
 from restore.nets.architectures import ArchitectureName, ConditionName, PlaneName
 from restore.options import Options, check, hint, read_toml
+from restore.resources import recipes_dir
 from restore.train.fields import Range, Share, at_most_half, positive, quality
 from restore.train.terms import Loss
 
@@ -277,10 +278,19 @@ class Recipe(Options):
     loss: Loss | None = None
 
 
+def find_recipe(path: Path) -> Path:
+    """The file itself, or a shipped recipe's name with or without its ending. Raises TrainError."""
+    if path.is_file():
+        return path
+    known = {p.stem: p for p in sorted(recipes_dir().glob("*.toml"))}
+    if path.parent == Path() and path.name.removesuffix(".toml") in known:
+        return known[path.name.removesuffix(".toml")]
+    raise TrainError(f"{path}: no such training recipe{hint(path.stem, known)}")
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in `path`; TrainError with one line per fault: '<file>: [table]: key: expected ..., got ...'."""
-    if not path.exists():
-        raise TrainError(f"{path}: no such training recipe; expected the path of a TOML file")
+    path = find_recipe(path)
     try:
         tables = read_toml(path, "a training recipe")
     except ValueError as error:

@@ -212,13 +212,21 @@ def test_p010_holds_the_codes_in_the_upper_bits() -> None:
     [
         (OutputOptions(), make_format(), []),
         (OutputOptions(), make_format(chroma=None), ["grey is written with neutral chroma, 4:2:0"]),
-        (OutputOptions(), make_format(chroma=Chroma.C411), ["chroma 4:1:1 is written as 4:2:2"]),
+        (OutputOptions(), make_format(chroma=Chroma.C411), ["chroma 4:1:1 is written as 4:2:0"]),
+        (
+            OutputOptions(),
+            make_format(chroma=Chroma.C444),
+            [
+                'chroma 4:4:4 is written as 4:2:0; pixel_format = "yuv444p" keeps it, few players show it'
+            ],
+        ),
+        (OutputOptions(pixel_format="yuv444p"), make_format(chroma=Chroma.C444), []),
         (OutputOptions(), make_format(depth=12), ["12-bit samples are dithered to 10 bits"]),
         (
             OutputOptions(),
             replace(make_format(chroma=Chroma.C444, depth=16), rgb_depth=8),
             [
-                'R, G, B is written as Y, Cb, Cr 4:4:4 of 8 bits; codec = "ffv1" keeps it',
+                'R, G, B is written as Y, Cb, Cr 4:2:0 of 8 bits; codec = "ffv1" keeps it',
             ],
         ),
         (

@@ -16,7 +16,7 @@ import pytest
 
 from restore.errors import InputError, OutputError
 from restore.pipeline import read_pipeline
-from restore.report.report import Report, read_record, report
+from restore.report.report import Report, _as_recorded, read_record, report
 from restore.run import local
 from restore.run.job import Job, Listener, prepare
 from tests.browser import Browser, find_chromium
@@ -245,3 +245,19 @@ def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(InputError, match="restore run --json"):
         read_record(tmp_path / "r.json")
+
+
+def test_the_record_says_where_a_part_lies(job: Report) -> None:
+    record = {
+        "asked": {"start": "20", "end": None},
+        "pipeline": {"settings": {"input": {"crop": "8:0:8:0"}}},
+    }
+    known = _as_recorded(replace(job, record=record))
+    assert known.offset == 20
+    assert known.input.crop == "8:0:8:0"
+    assert _as_recorded(replace(known, offset=Fraction(1))).offset == 1
+    whole = {**record, "asked": {"start": None, "end": None}}
+    assert _as_recorded(replace(job, record=whole)).offset is None
+    for broken in ({}, {"asked": 3}, {**record, "asked": {"start": "x", "end": None}}):
+        with pytest.raises(InputError, match="--record: expected what 'restore run --json' wrote"):
+            _as_recorded(replace(job, record=broken))

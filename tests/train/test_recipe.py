@@ -65,7 +65,7 @@ def test_a_patch_larger_than_its_sample_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "no such training recipe; expected"),
+        (None, "no such training recipe; known: clean_x2"),
         ("[data", "not valid TOML"),
         ("data = 3", "expected a table"),
     ],
@@ -76,3 +76,10 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, text: str | None, said: str) -
         path.write_text(text)
     with pytest.raises(TrainError, match=said):
         read_recipe(path)
+
+
+def test_a_shipped_recipe_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe(Path("film_x2")) == read_recipe(Path("film_x2.toml"))
+    with pytest.raises(TrainError, match="did you mean 'film_x2'"):
+        read_recipe(Path("filmx2"))
