@@ -100,9 +100,10 @@ def _measure() -> None:
 
     from restore.nets.backends import machine_of
     from restore.nets.measure import conditions, measured_rows
-    from restore.nets.table import order, write_rows
+    from restore.nets.table import order, read_rows, write_rows
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    read_rows(machine_of(device))  # one that cannot be used is told before the work
     out.print(f"measuring on {machine_of(device)}; other programs make it less sure")
     rows = []
     for row in measured_rows(device, conditions()):

@@ -123,7 +123,7 @@ def _parsed(content: bytes, path: Path) -> Table:
     return found
 
 
-_ADVICE = "make it again with 'restore doctor --measure', or delete it"
+_ADVICE = "delete it; 'restore doctor --measure' makes another"
 
 
 def _unusable(path: Path, why: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,3 +132,22 @@ def test_batches_are_cut_into_powers_of_two(count: int) -> None:
 
 def test_reach_counts_every_layer() -> None:
     assert Network(PlainSR(4, 8, 2), "", "").reach == 10
+
+
+def test_compiled_code_is_kept_where_nobody_else_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is loaded and run again: PyTorch's own place for it is a name in /tmp that anybody can take first."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setattr(torch, "compile", lambda net: net)
+    network = Network(PlainSR(4, 1, 2).eval(), "", "")
+    TorchEngine(network, CPU, 1, compiled=True)
+    folder = tmp_path / "restore" / "compiled"
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    with pytest.raises(RuntimeError, match="compiled: cannot be used: others may write it"):
+        TorchEngine(network, CPU, 1, compiled=True)

@@ -119,7 +119,7 @@ def test_a_damaged_table_is_one_line(content: bytes, said: str, own: Path) -> No
         text = str(caught.value)
         assert str(own) in text
         assert said.strip() in text
-        assert text.endswith("make it again with 'restore doctor --measure', or delete it")
+        assert text.endswith("; delete it; 'restore doctor --measure' makes another")
         assert len(text.splitlines()) == 1
     assert own.read_bytes() == content
 
