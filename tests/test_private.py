@@ -97,6 +97,25 @@ def test_another_user_s_is_not_believed(folder: Path, monkeypatch: pytest.Monkey
         write_private(folder / "file", b"y")
 
 
+def test_another_user_s_link_to_an_own_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private_dir(folder)
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    assert private_dir(link) == link
+    own = Path.lstat
+
+    def foreign(path: Path) -> os.stat_result:
+        found = list(own(path))
+        found[4] += 1
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", foreign)
+    with pytest.raises(PermissionError, match="another user's link"):
+        private_dir(link)
+
+
 def test_another_user_s_file_in_the_own_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -333,7 +333,7 @@ def plans(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Of a machine that has PyTorch and TensorRT to choose from."""
 
     def able(network: Network, device: torch.device, plans: Path | None = None) -> list[BackEnd]:
-        return [listed._torch("fp32"), listed._tensorrt("fp16", plans)]
+        return [listed._tensorrt("fp16", plans), listed._torch("fp32")]
 
     monkeypatch.setattr(backends, "candidates", able)
     return tmp_path / "plans"
