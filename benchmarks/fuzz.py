@@ -1,9 +1,10 @@
 """Many damaged and hostile files through the media layer, each in a process of its own; the docs are made of it.
 
-python benchmarks/fuzz.py [FOLDER ...] --count 20000 --state fuzz.jsonl --write docs/reliability.md
-python benchmarks/fuzz.py --count 200 --state fuzz.jsonl            only what is left to do is done
-python benchmarks/fuzz.py FOLDER --only 1234 --keep found           one input again, its bytes kept in a folder
+python benchmarks/fuzz.py [FOLDER ...] --count 10000 --state STATE --write docs/reliability.md
+python benchmarks/fuzz.py --count 10000 --state STATE --minutes 20     goes on where an earlier call stopped
+python benchmarks/fuzz.py --only 1234 --state STATE                    one input again, even if it was tried
 
+STATE is a folder: the clips, the results so far (results.jsonl) and the inputs that failed (found/).
 Input N of a seed is the same bytes everywhere the same clips are. Exit 1 where anything but 'ok' and 'refused' came up.
 """
 
@@ -30,15 +31,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import av
 from fuzz_inputs import GENERATED, MUTATIONS, Clip, clips, mutated
-from fuzz_trial import CPU_SECONDS, MEMORY, settle, try_input
+from fuzz_trial import CPU_SECONDS, MEMORY, Task, settle, try_input
 
 from restore.io.probe import MAX_TAGS
 from restore.io.reader import MAX_PIXELS, MAX_SIDE, MAX_STREAMS, OPEN_SECONDS
 from restore.io.text import MAX_TEXT
 
 GOOD = ("ok", "refused")
-TARGETS = ("mkv", "mkv", "mkv", "mp4", "mov", "avi", "ts")
-KINDS = ("ok", "refused", "exception", "crash", "hang", "memory")
+TARGETS = ("mkv", "mkv", "mp4", "mov", "avi", "ts", "ts", "webm")
+KINDS = ("ok", "refused", "lost", "exception", "crash", "hang", "memory")
 
 
 def main() -> None:
@@ -48,22 +49,20 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--whole", type=int, default=20, help="one in N goes through a whole run")
+    parser.add_argument("--whole", type=int, default=5, help="one in N goes through a whole run")
     parser.add_argument("--only", type=int, help="number of the only input to try")
-    parser.add_argument("--state", type=Path, help="results so far; the same command goes on")
-    parser.add_argument("--keep", type=Path, help="folder for the inputs that failed")
-    parser.add_argument(
-        "--clips", type=Path, help="folder for the generated clips, to use them again"
-    )
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
+    parser.add_argument("--state", type=Path, help="folder of a series; the same command goes on")
     parser.add_argument("--write", type=Path, help="make this document of the results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
-        folder = Path(name)
-        known = clips(options.folders, options.clips or folder / "clips")
+        work = Path(name)
+        options.state = options.state or work / "state"
+        known = clips(options.folders, options.state / "clips")
         print(
             f"{len(known)} clips, {sum(len(c.data) for c in known) / len(known) / 1000:.0f} kB each"
         )
-        results = explore(options, known, folder)
+        results = explore(options, known, work)
     counts = Counter(r["outcome"] for r in results)
     decoded = sum(r["frames"] > 0 for r in results)
     print(json.dumps({"inputs": len(results), "decoded": decoded, **counts}))
@@ -72,63 +71,76 @@ def main() -> None:
     raise SystemExit(0 if set(counts) <= set(GOOD) else 1)
 
 
-def explore(options: argparse.Namespace, known: list[Clip], folder: Path) -> list[dict[str, Any]]:
+def explore(options: argparse.Namespace, known: list[Clip], work: Path) -> list[dict[str, Any]]:
     """Every input's result, those of an earlier call included."""
-    results = _earlier(options, known)
-    done = {r["number"] for r in results}
-    wanted = [options.only] if options.only is not None else range(options.count)
-    pipeline = folder / "empty.toml"
-    pipeline.write_text('[output]\npreset = "ultrafast"\n')
+    state = options.state / "results.jsonl"
+    results = _earlier(state, options.seed, known)
+    done = {r["number"] for r in results} if options.only is None else set()
+    wanted = range(options.count) if options.only is None else [options.only]
     settle()
     started = time.monotonic()
     for tried, number in enumerate((n for n in wanted if n not in done), start=1):
+        if time.monotonic() - started > 60 * options.minutes:
+            break
         clip, how, data = mutated(known, options.seed, number)
-        place = folder / "trial"
+        task = _task(options, number, work)
+        place = work / "trial"
         place.mkdir()
         path = place / f"input.{clip.container}"
         path.write_bytes(data)
-        chance = random.Random(f"whole:{options.seed}:{number}").random()
-        whole = chance < 1 / options.whole or options.only is not None
-        target = random.Random(f"target:{options.seed}:{number}").choice(TARGETS)
-        finding = try_input(path, target, pipeline if whole else None)
+        finding = try_input(path, task)
         result = {
             "number": number,
             "clip": clip.name,
             "how": how,
-            "target": target,
-            "whole": whole,
+            "target": task.target,
+            "whole": task.pipeline is not None,
+            "pipeline": task.pipeline and task.pipeline.stem,
+            "part": [task.start, task.end],
             **asdict(finding),
         }
         results.append(result)
-        if options.state:
-            with options.state.open("a") as file:
+        if options.only is None:
+            with state.open("a") as file:
                 file.write(json.dumps(result) + "\n")
         if finding.outcome not in GOOD or options.only is not None:
-            print(f"{number} {clip.name} {how}: {finding}", flush=True)
-            if options.keep:
-                options.keep.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, options.keep / f"{number}-{clip.name}")
+            print(json.dumps(result), flush=True)
+            found = options.state / "found"
+            found.mkdir(exist_ok=True)
+            shutil.copy(path, found / f"{number}-{clip.name}")
         shutil.rmtree(place)
         if tried % 500 == 0:
             rate = (time.monotonic() - started) / tried
             print(f"{number + 1} of {options.count}, {1000 * rate:.0f} ms each", flush=True)
-    return results
+    return results if options.only is None else results[-1:]
 
 
-def _earlier(options: argparse.Namespace, known: list[Clip]) -> list[dict[str, Any]]:
+def _task(options: argparse.Namespace, number: int, work: Path) -> Task:
+    """What is asked of input `number`: one in `options.whole` goes through a run by a pipeline file in `work`, three of
+    ten runs make a part."""
+    rng = random.Random(f"task:{options.seed}:{number}")
+    target = rng.choice(TARGETS)
+    start, end = rng.choice([(None, None)] * 7 + [(0.25, 1.0), (0.4, None), (0.0, 0.6)])
+    name = rng.choice(("none", "lanczos"))
+    if rng.random() >= 1 / options.whole:
+        return Task(target, None, start, end)
+    stages = '[[stage]]\nkind = "upscale"\nmodel = "lanczos"\n' if name == "lanczos" else ""
+    fast = 'codec = "libvpx-vp9"\npreset = "8"' if target == "webm" else 'preset = "ultrafast"'
+    pipeline = work / f"{name}.toml"
+    pipeline.write_text(f"{stages}[output]\n{fast}\n")
+    return Task(target, pipeline, start, end)
+
+
+def _earlier(state: Path, seed: int, known: list[Clip]) -> list[dict[str, Any]]:
     """Results of the same series; the file's first line says which that is."""
-    if options.state is None:
-        return []
     digest = hashlib.sha256(b"".join(c.name.encode() + c.data for c in known)).hexdigest()[:16]
-    series = {"seed": options.seed, "clips": digest}
-    if not options.state.exists():
-        options.state.write_text(json.dumps(series) + "\n")
+    series = {"seed": seed, "clips": digest}
+    if not state.exists():
+        state.write_text(json.dumps(series) + "\n")
         return []
-    first, *lines = options.state.read_text().splitlines()
+    first, *lines = state.read_text().splitlines()
     if json.loads(first) != series:
-        raise SystemExit(
-            f"{options.state}: holds results of {first}, not of {series}; try another file"
-        )
+        raise SystemExit(f"{state}: holds results of {first}, not of {series}; try another folder")
     return [json.loads(line) for line in lines]
 
 

@@ -17,20 +17,22 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 from restore.errors import RestoreError
 from restore.io.decode import decode
 from restore.io.probe import InputOptions, probe
+from restore.io.samples import tally
 from restore.io.sound import SoundCount, sound_of
 from restore.io.streams import plan_streams
 from restore.pipeline import read_pipeline
 from restore.run.job import Job, Listener, prepare
 from restore.run.local import run
 
-CPU_SECONDS = 20
-WALL_SECONDS = 40
+CPU_SECONDS = 60
+WALL_SECONDS = 240
 MEMORY = 1 << 30
 """Bytes of address space a trial may take beyond its parent's."""
 FRAMES = 8
@@ -38,12 +40,26 @@ FRAMES = 8
 SOUND_FRAMES = 64
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is asked of an input, beside its opening."""
+
+    target: str
+    """Container its streams are planned for: 'mkv'."""
+    pipeline: Path | None = None
+    """Of a whole run into such a container; None: no run."""
+    start: float | None = None
+    """Seconds, of a part."""
+    end: float | None = None
+
+
 @dataclass
 class Finding:
     """What became of one input."""
 
     outcome: str = "crash"
-    """ok; refused (a RestoreError); exception (any other); crash (a signal); hang; memory."""
+    """ok; refused (a RestoreError before there was anything to lose); lost (one after the render); exception
+    (any other); crash (a signal); hang; memory."""
     step: str = "start"
     """The last one begun."""
     frames: int = 0
@@ -56,16 +72,16 @@ class Finding:
     """Peak memory beyond what the process began with."""
 
 
-def try_input(path: Path, target: str, pipeline: Path | None) -> Finding:
-    """Open and decode `path`, plan its streams for the container `target` ('mkv'); with a pipeline file, the
-    whole chain into such a file beside it, verified."""
+def try_input(path: Path, task: Task) -> Finding:
+    """Open and decode `path`, plan its streams; with a pipeline file, the whole chain into a file beside it,
+    verified."""
     faults = path.with_suffix(".fault")
     reading, writing = os.pipe()
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _child(path, target, pipeline, writing, faults)
+        _child(path, task, writing, faults)
     os.close(writing)
     said, hung = _listen(reading, pid)
     _, status, usage = os.wait4(pid, 0)
@@ -100,7 +116,7 @@ def _listen(reading: int, pid: int) -> tuple[str, bool]:
     return (lines[-2] if len(lines) > 1 else ""), hung
 
 
-def _child(path: Path, target: str, pipeline: Path | None, writing: int, faults: Path) -> None:
+def _child(path: Path, task: Task, writing: int, faults: Path) -> None:
     """Never returns."""
     finding = Finding(mib=_resident())
     fault_file = faults.open("w")
@@ -121,10 +137,11 @@ def _child(path: Path, target: str, pipeline: Path | None, writing: int, faults:
         say()
 
     try:
-        _exercise(path, target, pipeline, finding, step)
+        _exercise(path, task, finding, step)
         finding.outcome = "ok"
     except RestoreError as error:
-        finding.outcome, finding.text = "refused", str(error).replace(str(path), "FILE")[:300]
+        finding.outcome = "lost" if _rendered(path) else "refused"
+        finding.text = str(error).replace(str(path), "FILE")[:300]
     except MemoryError:
         finding.outcome, finding.text = "memory", _where()
     except BaseException:
@@ -133,13 +150,7 @@ def _child(path: Path, target: str, pipeline: Path | None, writing: int, faults:
     os._exit(0)
 
 
-def _exercise(
-    path: Path,
-    target: str,
-    pipeline: Path | None,
-    finding: Finding,
-    step: Callable[[str], None],
-) -> None:
+def _exercise(path: Path, task: Task, finding: Finding, step: Callable[[str], None]) -> None:
     step("probe")
     source = probe(path, InputOptions())
     step("decode")
@@ -152,14 +163,22 @@ def _exercise(
         for _ in islice(sound_of(source, stream.index, SoundCount()), SOUND_FRAMES):
             pass
     step("streams")
-    plan_streams(source, target, "copy")
-    if pipeline is not None:
+    plan_streams(source, task.target, "copy", task.start is not None)
+    step("check")
+    tally(source)
+    if task.pipeline is not None:
         step("run")
-        output = path.with_name(f"output.{target}")
-        job = Job(read_pipeline(pipeline), (path,), output, "cpu", threads=1)
-        run(prepare(job), Listener())
+        output = path.with_name(f"output.{task.target}")
+        times = [None if t is None else Fraction(str(t)) for t in (task.start, task.end)]
+        spec = read_pipeline(task.pipeline)
+        run(prepare(Job(spec, (path,), output, "cpu", *times, threads=1)), Listener())
         if not output.is_file():
             raise AssertionError("run succeeded without an output")
+
+
+def _rendered(path: Path) -> bool:
+    """Whether there was more than a refusal: a segment was finished."""
+    return any(path.parent.glob("output.*.parts/segment-*"))
 
 
 def _where() -> str:

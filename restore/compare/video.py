@@ -16,6 +16,7 @@ from restore.io.join import common_tick, open_source
 from restore.io.mux import join
 from restore.io.output import CONTAINERS, OutputOptions, fitted_to
 from restore.io.probe import InputOptions
+from restore.io.settle import settle
 from restore.io.streams import plan_streams
 from restore.io.verify import verify
 from restore.panels.panel import batch_of
@@ -95,6 +96,7 @@ def compare(
         span = pairs.span()
         container = job.output.suffix.lower().removeprefix(".")
         plan = plan_streams(a, container, "copy", span is not None)
+        plan, _ = settle(a, plan, pts[0] * base, "copy", span)
         for line in (*plan.lines(), *join([file], a, plan, joined, encoded, span)):
             note(line)
         verify(joined, [p * base * 1000 for p in pts], encoded, a, plan, span)

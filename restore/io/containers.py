@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
+from os import SEEK_END
+from typing import IO
 
 LEAD = {"mpegts": Fraction(7, 5)}
 """Seconds at which the earliest stream begins, where not 0. A transport stream has no times below 0, and
@@ -19,6 +22,10 @@ _QUICKTIME = {"movie_timescale": "90000"}
 LAP = {"mpegts": Fraction(1 << 33, 90_000)}
 """Seconds after which a container's clock begins again: 26 hours and a half of a transport stream."""
 
+_TRANSPORT = {"omit_video_pes_length": "0"}
+"""Readers get each picture when it ends, and not when the next one begins: FFmpeg takes the first packet it gets for
+the beginning, and a picture a minute before that for one after the clock has gone round."""
+
 _MATROSKA = frozenset({"matroska", "webm"})
 _SLOT_RATES = (
     *(Fraction(r) for r in (24, 25, 30, 15, 12, 10, 50, 60, 18, 16, 20)),
@@ -29,9 +36,9 @@ _SLOT_RATES = (
 def muxer_options(container: str, timecode: bool = False) -> dict[str, str]:
     """Options of the muxer, of every trial as of every output. `timecode`: that in the metadata becomes a track
     where the container keeps it so."""
-    if not is_quicktime(container):
-        return dict(_COMMON)
-    return _COMMON | _QUICKTIME | {"write_tmcd": str(int(timecode))}
+    if is_quicktime(container):
+        return _COMMON | _QUICKTIME | {"write_tmcd": str(int(timecode))}
+    return _COMMON | (_TRANSPORT if container == "mpegts" else {})
 
 
 def is_quicktime(container: str) -> bool:
@@ -71,15 +78,69 @@ def _stored(tick: Fraction) -> Fraction:
     return Fraction(1, rate)
 
 
+_TRANSPORT_PACKET = 188
+_ENOUGH_PACKETS = 16
+"""Readers know a transport stream by its packets, FFmpeg from 11 on, and take less for something else."""
+
+
+def fill_up_transport(file: IO[bytes]) -> None:
+    """Put null packets behind a transport stream that is too short to be known for one."""
+    missing = _ENOUGH_PACKETS - file.seek(0, SEEK_END) // _TRANSPORT_PACKET
+    null = b"\x47\x1f\xff\x10".ljust(_TRANSPORT_PACKET, b"\xff")
+    file.write(null * max(0, missing))
+
+
+SHORTEST_SLOT = Fraction(1, 1000)
+"""Seconds: FFmpeg's muxer makes longer ones of any that are shorter."""
+_PAUSES = {
+    "avi": Fraction(3600),
+    **dict.fromkeys(("mpegts", "mp4", "mov"), Fraction(12 * 3600)),
+}
+"""Seconds. Every millisecond of a pause may be an empty slot of AVI; a transport stream's clock begins again every
+26 hours, and QuickTime counts the shortest ticks of a pause in 31 bits."""
+
+
+def longest_pause(container: str, time_base: Fraction) -> Fraction | None:
+    """Seconds that a frame can last, in whole ticks of `time_base`; None: there is no end."""
+    longest = _PAUSES.get(container)
+    return None if longest is None else max(1, floor(longest / time_base)) * time_base
+
+
+def without_pauses(times: Sequence[Fraction], longest: Fraction | None) -> list[Fraction]:
+    """The same times (increasing), none more than `longest` after the one before: where they are, a clock is broken."""
+    if longest is None:
+        return list(times)
+    made = list(times[:1])
+    for before, time in pairwise(times):
+        made.append(made[-1] + min(time - before, longest))
+    return made
+
+
+def slot_times(times: Sequence[Fraction]) -> list[Fraction]:
+    """Seconds at which AVI shows frames that should be seen at `times` (seconds, increasing): the same where no two are
+    closer than its shortest slot."""
+    made: list[Fraction] = []
+    for time in times:
+        made.append(max(time, made[-1] + SHORTEST_SLOT) if made else time)
+    return made
+
+
+def slots_of(times: Sequence[Fraction], slot: Fraction) -> list[int]:
+    """The slot of each of `times`, seconds; halves go up, so that what is a slot apart stays so."""
+    return [floor(time / slot + Fraction(1, 2)) for time in times]
+
+
 def slot_duration(times: Sequence[Fraction], usual: Fraction) -> Fraction:
     """AVI has no times, only frames in slots of one duration, some of them empty. Seconds of the longest slot
-    such that each of `times` (seconds, increasing) lies within a millisecond of its own one: a `usual` frame's,
-    that of a usual rate, else a millisecond."""
+    such that each of `times` (seconds, as slot_times has them) lies within a millisecond of its own one: a `usual`
+    frame's, that of a usual rate, else a millisecond."""
     for slot in (usual, *(1 / rate for rate in _SLOT_RATES)):
-        slots = [round(t / slot) for t in times]
+        if slot < SHORTEST_SLOT:
+            continue
+        slots = slots_of(times, slot)
         apart = all(b > a for a, b in pairwise(slots))
         if apart and all(
             abs(n * slot - t) <= Fraction(1, 1000) for n, t in zip(slots, times, strict=True)
         ):
             return slot
-    return Fraction(1, 1000)
+    return SHORTEST_SLOT

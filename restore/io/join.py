@@ -17,7 +17,7 @@ from pathlib import Path
 
 from restore.errors import InputError
 from restore.io.layout import lay_out
-from restore.io.moving import in_order
+from restore.io.moving import sound_packets
 from restore.io.pace import open_file, open_images
 from restore.io.parts import open_parts, timed_frames
 from restore.io.probe import InputOptions
@@ -161,7 +161,7 @@ def _ends(source: Source) -> dict[int, Fraction]:
                 end = start + Fraction(samples, stream.rate)
         for part in open_parts(source):
             # As they are when they are copied: a moment later than the count of samples, perhaps.
-            for packet in in_order(p for _, p in part.packets([stream.index], lambda *_: None)):
+            for packet in sound_packets(part, stream.index):
                 late = (packet.pts or 0) + (packet.duration or 0)
                 end = max(end, late * Fraction(packet.time_base))
         ends[stream.index] = end

@@ -11,6 +11,7 @@ from typing import Any, Final
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from restore.io.moving import sound_packets
 from restore.io.parts import OpenPart, open_parts
 from restore.io.sound_trial import try_copied_sound
 from restore.io.source import Source
@@ -58,7 +59,7 @@ def try_joints(source: Source, index: int, container: str) -> Joints:
 
 
 def _packets(part: OpenPart, index: int) -> Iterator[Packet[Any]]:
-    return (packet for _, packet in part.packets([index], lambda *_: None))
+    return sound_packets(part, index)
 
 
 def _time(packet: Packet[Any]) -> Fraction:

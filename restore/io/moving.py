@@ -1,8 +1,13 @@
-"""Packets of one file on the clock of another."""
+"""Packets of one file on the clock of another.
+
+Every reader of a sound takes its packets from `sound_packets`: where one goes by the stamps as they are and another
+by the repaired ones, they do not agree about what of a jumping stream lies in a part, or when it begins.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from typing import Any
@@ -10,12 +15,56 @@ from typing import Any
 from av.packet import Packet
 from av.stream import Stream
 
-from restore.io.reader import begins_inside
+from restore.io.parts import OpenPart
+from restore.io.reader import ReadFault, Report, begins_inside
 from restore.io.source import Span
 from restore.io.timeline import Stamp, repair_times
 
 
-def in_order(packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+@dataclass(slots=True)
+class SoundFaults:
+    """What a source says of one of its sounds that cannot be true, or cannot be read."""
+
+    refused: int = 0
+    """Packets that cannot be decoded."""
+    cut: int = 0
+    """Errors of the container, and packets that it says are cut short."""
+    moved: int = 0
+    """Packets whose times cannot be true."""
+    changed: int = 0
+    """Frames of another rate or number of channels than the first."""
+
+    def text(self, times: bool = True) -> str:
+        """For people; empty: there are none. `times`: those that cannot be true are told too."""
+        counted = (
+            (self.refused, "packets cannot be decoded"),
+            (self.cut, "errors of the container"),
+            (self.moved * times, "times cannot be true"),
+            (self.changed, "pieces have another rate or number of channels"),
+        )
+        return ", ".join(f"{count} {what}" for count, what in counted if count)
+
+
+def sound_packets(
+    part: OpenPart,
+    index: int,
+    report: Report = lambda *_: None,
+    faults: SoundFaults | None = None,
+) -> Iterator[Packet[Any]]:
+    """Packets of sound stream `index` of the source, in file order, with times that increase. `faults` counts what
+    was wrong with them."""
+    found = SoundFaults() if faults is None else faults
+
+    def heard(kind: ReadFault, pts: int | None, text: str) -> None:
+        found.cut += 1
+        report(kind, pts, text)
+
+    yield from in_order((packet for _, packet in part.packets([index], heard)), found)
+
+
+def in_order(
+    packets: Iterable[Packet[Any]], faults: SoundFaults | None = None
+) -> Iterator[Packet[Any]]:
     """Packets of one sound stream, in file order, with times that increase (see restore.io.timeline): one
     false stamp must not move all that follow."""
     flow = iter(packets)
@@ -25,6 +74,8 @@ def in_order(packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
     stamped = (Stamp(p, p.pts if p.dts is None else p.dts) for p in chain([first], flow))
     for timed in repair_times(stamped, Fraction(max(1, first.duration or 1))):
         packet = timed.item
+        if faults is not None:
+            faults.moved += timed.repair not in (None, "missing", "wrapped")
         lead = 0 if packet.pts is None or packet.dts is None else packet.pts - packet.dts
         packet.dts, packet.pts = timed.pts, timed.pts + lead
         yield packet

@@ -26,14 +26,18 @@ from restore.io.chapters import moved_chapters
 from restore.io.containers import (
     LAP,
     LEAD,
+    fill_up_transport,
     is_matroska,
     is_quicktime,
+    longest_pause,
     muxer_options,
     quicktime_tick,
     slot_duration,
+    slot_times,
+    slots_of,
 )
 from restore.io.matroska import PLACEHOLDER, finish_header
-from restore.io.moving import Mover, in_order
+from restore.io.moving import Mover, sound_packets
 from restore.io.names import name_stream
 from restore.io.parts import cover_of, open_head, open_parts
 from restore.io.segments import SegmentClock, open_segment
@@ -64,7 +68,7 @@ def join(
     as `plan` says, written to `out` as plan.container. `fmt` is the encoded format; `span` the part of the
     source that the segments hold: converted sound is cut to the sample, copied streams to whole packets.
     Returns what the log should say of the sound. Raises OutputError."""
-    clock = SegmentClock(segments, fmt)
+    clock = SegmentClock(segments, fmt, longest_pause(plan.container, fmt.time_base))
     origin = origin_of(source, Fraction(clock.first) * fmt.time_base, span)
     zero = origin - LEAD.get(plan.container, Fraction(0))
     counts: list[tuple[int, SoundCount]] = []
@@ -88,10 +92,13 @@ def join(
             others = [_add_other(target, file, source, action) for action in plan.kept()]
             for attachment in plan.attached:
                 target.add_attachment(*attachment)
-            video.time_base = _tick(plan.container, clock, fmt, origin)
+            shown: list[Fraction] = []
+            if plan.container == "avi":
+                shown = _slot_times(clock, fmt, origin)
+            video.time_base = _tick(plan.container, clock, fmt, origin, shown)
             target.start_encoding()
-            pictures = _video_packets(segments, clock, fmt, zero, video)
-            flows = [_in_slots(pictures) if plan.container == "avi" else pictures]
+            pictures = _video_packets(segments, clock, fmt, zero, video, plan.container)
+            flows = [_in_slots(pictures, shown) if plan.container == "avi" else pictures]
             rest: dict[int, Mover] = {}
             for stream, action in zip(others, plan.kept(), strict=True):
                 mover = Mover(stream, zero, action.skip, span)
@@ -110,6 +117,9 @@ def join(
             flows.append(_copied_rest(source, rest))
             for _, _, packet in heapq.merge(*flows, key=lambda timed: timed[:2]):
                 target.mux_one(packet)
+        if plan.container == "mpegts":
+            with out.open("r+b") as written:
+                fill_up_transport(written)
         if is_matroska(plan.container):
             with out.open("r+b") as written:
                 finish_header(written, fmt.sample_aspect, clock.usual * fmt.time_base)
@@ -212,9 +222,10 @@ def _video_packets(
     fmt: VideoFormat,
     zero: Fraction,
     video: VideoStream,
+    container: str,
 ) -> Iterator[Timed]:
     base = Fraction(video.time_base or fmt.time_base)
-    number = 0
+    number, last = 0, None
     for path in segments:
         with open_segment(path) as (file, stream, _):
             for packet in file.demux(stream):
@@ -224,6 +235,11 @@ def _video_packets(
                 packet.stream, packet.time_base = video, base
                 packet.pts = round((clock.pts[number] * fmt.time_base - zero) / base)
                 packet.dts = round(at / base)
+                if last is not None and packet.dts <= last and not is_matroska(container):
+                    # Frames closer than the container's ticks; Matroska lets two have one time.
+                    packet.dts = last + 1
+                    packet.pts = max(packet.pts, packet.dts)
+                last = packet.dts
                 packet.duration = round(clock.durations[number] * fmt.time_base / base)
                 number += 1
                 yield at, video.index, packet
@@ -233,8 +249,7 @@ def _copied_sound(source: Source, action: StreamAction, mover: Mover) -> Iterato
     """The source's own packets of one sound stream."""
     skips = chain((0,), action.later_skips, repeat(0))  # the mover knows of the first part's
     for part, skip in zip(open_parts(source), skips, strict=False):
-        packets = part.packets([action.index], lambda *_: None)
-        for packet in in_order(islice((p for _, p in packets), skip, None)):
+        for packet in islice(sound_packets(part, action.index), skip, None):
             at = mover.move(packet, part.offset)
             if at is not None:
                 yield at, mover.stream.index, packet
@@ -293,17 +308,30 @@ def _converted_subtitles(source: Source, action: StreamAction, mover: Mover) -> 
                 yield at, mover.stream.index, made
 
 
-def _tick(container: str, clock: SegmentClock, fmt: VideoFormat, origin: Fraction) -> Fraction:
-    """Seconds in which the video's times are counted. Raises OutputError where the container has no room for them."""
+def _slot_times(clock: SegmentClock, fmt: VideoFormat, origin: Fraction) -> list[Fraction]:
+    """Seconds at which AVI shows these frames. Raises OutputError where they are not in coding order: it cannot say
+    when a frame is shown."""
+    times = [p * fmt.time_base - origin for p in clock.pts]
+    if any(b <= a for a, b in pairwise(times)):
+        raise OutputError(
+            'AVI cannot hold B-frames; try [output] options = {"bf" = "0"}, or an .mkv file'
+        )
+    return slot_times(times)
+
+
+def _tick(
+    container: str,
+    clock: SegmentClock,
+    fmt: VideoFormat,
+    origin: Fraction,
+    slots: Sequence[Fraction],
+) -> Fraction:
+    """Seconds in which the video's times are counted; `slots`: those of AVI's. Raises OutputError where the container has
+    no room for them."""
     times = [p * fmt.time_base - origin for p in clock.pts]
     usual = clock.usual * fmt.time_base
     if container == "avi":
-        # In coding order: AVI cannot say when a frame is shown.
-        if any(b <= a for a, b in pairwise(times)):
-            raise OutputError(
-                'AVI cannot hold B-frames; try [output] options = {"bf" = "0"}, or an .mkv file'
-            )
-        return slot_duration(times, usual)
+        return slot_duration(slots, usual)
     ahead = (p - d for p, d in zip(clock.pts, clock.dts, strict=True))
     steps = (b - a for a, b in pairwise(clock.dts))
     longest = max(chain(clock.durations, ahead, steps)) * fmt.time_base
@@ -328,11 +356,13 @@ _MAX_EMPTY_SLOTS = 50_000
 """FFmpeg fills at most 60000 in one go, and none before the first frame."""
 
 
-def _in_slots(pictures: Iterator[Timed]) -> Iterator[Timed]:
-    """The same with empty packets where AVI's muxer would leave slots out."""
+def _in_slots(pictures: Iterator[Timed], shown: Sequence[Fraction]) -> Iterator[Timed]:
+    """The same, each in the slot for its time in `shown` (seconds), with empty packets where AVI's muxer would leave
+    slots out."""
     last = -_MAX_EMPTY_SLOTS
-    for at, index, packet in pictures:
+    for (_, index, packet), at in zip(pictures, shown, strict=True):
         base = Fraction(packet.time_base)
+        packet.pts = packet.dts = slots_of([at], base)[0]
         while (packet.dts or 0) - last > _MAX_EMPTY_SLOTS:
             last += _MAX_EMPTY_SLOTS
             empty: Packet[Any] = Packet(b"")

@@ -14,6 +14,9 @@ from restore.io.timecode import Timecode
 
 FILM = Fraction(24)
 """Frames per second of a sequence of images of which nothing is said."""
+USUAL = Fraction(25)
+LONGEST_TICK = Fraction(24 * 3600)
+"""Seconds. A clock of video that ticks more slowly is a broken number in a header."""
 _BARE = frozenset(
     {
         "mpegvideo",
@@ -79,6 +82,12 @@ def open_file(files: Sequence[Path], options: InputOptions) -> Source:
         )
         note = f"a bare stream has no time stamps: {said}"
         source = source if steady is None else _paced(source, steady)
+    elif source.video.format.time_base > LONGEST_TICK:
+        used = rate or USUAL
+        said = "" if rate else "; [input] frame_rate overrides"
+        tick = float(source.video.format.time_base)
+        note = f"the clock of the file ticks every {tick:.0f} s: taken as {used} frames/s{said}"
+        source = _paced(source, used)
     elif rate is not None:
         note = (
             f"[input] frame_rate = {options.frame_rate!r} is not needed: the file has time stamps"

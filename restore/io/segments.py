@@ -21,6 +21,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from restore.errors import OutputError
+from restore.io.containers import without_pauses
 from restore.io.encode import START
 from restore.video import VideoFormat
 
@@ -31,7 +32,10 @@ LONGEST_LEAD = Fraction(1, 20)
 class SegmentClock:
     """Times of all video packets, known before the first is muxed: two integers a frame."""
 
-    def __init__(self, segments: Sequence[Path], fmt: VideoFormat) -> None:
+    def __init__(
+        self, segments: Sequence[Path], fmt: VideoFormat, longest: Fraction | None = None
+    ) -> None:
+        """`longest`: seconds that a frame may stand, in whole ticks; what would stand longer does not."""
         self.pts = array("q")
         """In decode order, in fmt.time_base."""
         look: tuple[Any, ...] | None = None
@@ -54,6 +58,12 @@ class SegmentClock:
         self.first = order[0]
         if any(a == b for a, b in pairwise(order)):
             raise OutputError("two segments hold the same frame; try starting again")
+        if longest is not None:
+            ticks = longest / fmt.time_base
+            moved = (t.numerator for t in without_pauses([Fraction(t) for t in order], ticks))
+            shown = dict(zip(order, moved, strict=True))
+            self.pts = array("q", (shown[p] for p in self.pts))
+            order = array("q", sorted(self.pts))
         rank = {pts: number for number, pts in enumerate(order)}
         ahead = max(number - rank[pts] for number, pts in enumerate(self.pts))
         steps = [b - a for a, b in pairwise(order)]

@@ -21,6 +21,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from restore.io.moving import sound_packets
 from restore.io.parts import OpenPart, open_parts
 from restore.io.reader import Report, frame_time
 from restore.io.source import Source, Span
@@ -29,6 +30,9 @@ MAX_GAP = Fraction(40, 1000)
 """Seconds the stamps may run ahead of the sample count."""
 MAX_SILENCE = Fraction(3600)
 """Seconds in all, beyond as much as there is sound; what goes further is a broken clock, and the count goes on."""
+
+MAX_BEYOND = Fraction(60)
+"""Seconds behind the end of the picture up to which gaps are filled: a clock that goes further is broken, too."""
 
 Samples = npt.NDArray[np.int32]
 """(n, channels), full scale in the top of 32 bits."""
@@ -74,7 +78,11 @@ def sound_of(
     for part in open_parts(source):
         before, begun = written, False
         for at, samples in timed_samples(
-            _frames(part, index, count, report), known.rate, known.channels, count
+            _frames(part, index, count, report),
+            known.rate,
+            known.channels,
+            count,
+            None if source.end is None else source.end + MAX_BEYOND - part.offset,
         ):
             if at is not None and start is None:
                 start = at + part.offset - Fraction(before, known.rate)
@@ -99,7 +107,7 @@ def _frames(
     if not isinstance(stream, AudioStream) or stream.codec_context is None:
         return
     last: av.AudioFrame | None = None
-    for _, packet in part.packets([index], report):
+    for packet in sound_packets(part, index, report):
         frames = _decoded(stream.codec_context, packet, report)
         if frames is None:
             frames = _silent(last, packet)
@@ -166,10 +174,14 @@ def to_samples(frame: av.AudioFrame, count: SoundCount) -> Samples:
 
 
 def timed_samples(
-    frames: Iterable[av.AudioFrame], rate: int, channels: int, count: SoundCount
+    frames: Iterable[av.AudioFrame],
+    rate: int,
+    channels: int,
+    count: SoundCount,
+    latest: Fraction | None = None,
 ) -> Iterator[tuple[Fraction | None, Samples]]:
     """(seconds or None, samples) without gaps of more than MAX_GAP. The seconds are the stream's start;
-    while no frame has a time, None. A gap is real where the frame after it agrees."""
+    while no frame has a time, None. A gap is real where the frame after it agrees, and it ends before `latest`."""
     start: Fraction | None = None
     written = filled = 0
     # A broken header can make a packet look like another stream's: its sound is not taken.
@@ -185,7 +197,8 @@ def timed_samples(
                 if after is not None:
                     gap = min(gap, after - start - Fraction(written + frame.samples, rate))
             room = MAX_SILENCE + Fraction(written - 2 * filled, rate)
-            if MAX_GAP < gap < room and following is not None:
+            credible = gap < room and (at is None or latest is None or at < latest)
+            if gap > MAX_GAP and credible and following is not None:
                 for silence in silence_of(round(gap * rate), rate, channels):
                     count.silence += len(silence)
                     filled += len(silence)

@@ -161,6 +161,8 @@ class Source:
     start: Fraction = Fraction(0)
     """Seconds on the container's clock that become 0 in the output: the earliest start of any
     audio or video stream, as FFmpeg counts it."""
+    end: Fraction | None = None
+    """Seconds on the container's clock at which the picture ends; None: not all of it was seen yet."""
     pace: Fraction | None = None
     """Frames per second of what has no times of its own (images, a bare stream); None: frames have theirs."""
     metadata: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
@@ -16,6 +16,7 @@ from av.stream import Disposition, Stream
 from restore.io.chapters import moved_chapters
 from restore.io.containers import is_quicktime
 from restore.io.joints import Joints, try_joints
+from restore.io.moving import in_order
 from restore.io.output import CONTAINERS
 from restore.io.parts import cover_of, open_head
 from restore.io.reader import packets_of
@@ -181,9 +182,11 @@ def plan_streams(
     container: str,
     audio: Literal["copy", "flac", "none"],
     part: bool = False,
+    no_copy: Mapping[int, str] | None = None,
 ) -> StreamPlan:
     """Decide by muxing real packets into `container` ('mkv', 'mp4', 'mov' or FFmpeg's name) and
-    decoding them back. `part`: only a part of the source is wanted.
+    decoding them back. `part`: only a part of the source is wanted; `no_copy`: why the packets of these sounds, by
+    stream number, cannot be copied, as is known already.
     Raises InputError when the source can no longer be read."""
     target = CONTAINERS.get(f".{container}", container)
     with open_head(source) as file:
@@ -193,7 +196,16 @@ def plan_streams(
         packets = _first_packets(file, wanted) | {n: [_cover(source, n)] for n in covers}
         sounds = [file.streams[s.index] for s in source.audio]
         actions = [
-            _plan_audio(stream, known, packets[known.index], target, source, audio, part)
+            _plan_audio(
+                stream,
+                known,
+                packets[known.index],
+                target,
+                source,
+                audio,
+                part,
+                (no_copy or {}).get(known.index),
+            )
             for known, stream in zip(source.audio, sounds, strict=True)
             if isinstance(stream, AvAudioStream)
         ]
@@ -266,6 +278,9 @@ def _first_packets(file: InputContainer, indices: Sequence[int]) -> dict[int, li
             mine.append(copy_packet(packet))
         if number > SCAN_PACKETS or all(len(f) == TRIAL_PACKETS for f in found.values()):
             break
+    for stream in streams:
+        if stream.type == "audio":
+            found[stream.index] = list(in_order(found[stream.index]))
     return found
 
 
@@ -277,6 +292,7 @@ def _plan_audio(
     source: Source,
     wish: Literal["copy", "flac", "none"],
     part: bool,
+    no_copy: str | None,
 ) -> StreamAction:
     origin = source.start
 
@@ -290,7 +306,9 @@ def _plan_audio(
     if stream.codec_context is None:
         return drop("FFmpeg does not know its codec")
     why = 'audio = "flac" in [output]'
-    if wish == "copy" and container == "avi" and part:
+    if wish == "copy" and no_copy is not None:
+        why = no_copy
+    elif wish == "copy" and container == "avi" and part:
         why = "avi has no start but 0, and packets seldom begin where a part does"
     elif wish == "copy" and known.codec in _TIED and part:
         why = f"{known.codec} cannot be cut: each packet needs the one before it"

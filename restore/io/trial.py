@@ -15,7 +15,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from restore.io.chapters import Chapter
-from restore.io.containers import LEAD, is_quicktime, muxer_options
+from restore.io.containers import LEAD, fill_up_transport, is_quicktime, muxer_options
 from restore.io.matroska import name_sound
 from restore.io.moving import Mover, in_order
 from restore.io.names import lost_names, name_stream
@@ -213,6 +213,8 @@ def muxed(container: str, fill: Filler, timecode: bool = False) -> av.container.
             out.mux_one(packet)
     if container == "matroska":
         name_sound(file)
+    if container == "mpegts":
+        fill_up_transport(file)
     file.seek(0)
     return av.open(file, "r", metadata_encoding="latin-1")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice, repeat
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ from av.video.stream import VideoStream
 from restore.errors import OutputError
 from restore.io.captions import captions_of
 from restore.io.chapters import Chapter, moved_chapters
-from restore.io.containers import LEAD, is_quicktime
+from restore.io.containers import LEAD, is_quicktime, longest_pause, slot_times, without_pauses
+from restore.io.moving import SoundFaults, sound_packets
 from restore.io.names import lost_names
 from restore.io.parts import OpenPart, open_head, open_parts
 from restore.io.reader import begins_inside, codec_name, open_input
@@ -49,6 +50,9 @@ class VerifyReport:
     notes: tuple[str, ...] = ()
     captioned: int = 0
     """Frames that carry closed captions."""
+    unverified: dict[int, str] = field(default_factory=dict)
+    """Sounds whose source contradicts itself, so that no reading says what they should be: why, by the stream's
+    number in the output."""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -58,6 +62,7 @@ class VerifyReport:
         lines += [f"stream {n}: {count} samples" for n, count in self.audio_samples.items()]
         if self.captioned:
             lines.append(f"{self.captioned} frames carry closed captions")
+        lines += [f"stream {n}: not verified: {why}" for n, why in self.unverified.items()]
         return [*lines, *self.notes]
 
 
@@ -77,7 +82,8 @@ def verify(
     """Decode `out` and compare: `expected_pts_ms` are the frames' times on the source's clock, as
     decoded and repaired; `fmt` is the encoded format; `span` is the part of the source that `out` holds.
     Every stream and chapter of `plan` must be there under its language and use, each sound start within a
-    millisecond, every sample counted. Raises OutputError with every mismatch."""
+    millisecond, every sample counted. Raises OutputError with every mismatch, but for a copied sound whose source
+    contradicts itself: decoders may make this or that of it, and the report says so."""
     problems: list[str] = []
     origin = origin_of(source, Fraction(expected_pts_ms[0]) / 1000, span)
     zero_ms = (origin - LEAD.get(plan.container, Fraction(0))) * 1000
@@ -90,20 +96,55 @@ def verify(
         chapters = moved_chapters(source, origin, span, plan.container) if plan.chapters else []
         _check_chapters(file, chapters, problems)
         times, captioned = _video_times(file, fmt, plan.container == "avi", problems)
-    error = _compare_times(times, [Fraction(t) - zero_ms for t in expected_pts_ms], problems)
+    wanted_ms = [Fraction(t) - zero_ms for t in expected_pts_ms]
+    notes: list[str] = []
+    pause = longest_pause(plan.container, fmt.time_base)
+    shown_ms = without_pauses(wanted_ms, None if pause is None else pause * 1000)
+    if early := wanted_ms[-1] - shown_ms[-1]:
+        notes.append(
+            f"{plan.container} cannot hold a pause of more than {float(pause or 0):.0f} s: "
+            f"cut by {float(early) / 1000:.0f} s in all; try an .mkv file"
+        )
+    wanted_ms = shown_ms
+    if plan.container == "avi":
+        shown_ms = [time * 1000 for time in slot_times([t / 1000 for t in wanted_ms])]
+        late = max(shown - wanted for shown, wanted in zip(shown_ms, wanted_ms, strict=True))
+        if late > TOLERANCE_MS:
+            notes.append(
+                f"avi cannot hold frames closer than a millisecond: shown up to {float(late):.0f} ms late; "
+                f"try an .mkv file"
+            )
+        wanted_ms = shown_ms
+    error = _compare_times(times, wanted_ms, problems)
     offsets: list[Fraction] = []
     samples: dict[int, int] = {}
+    unverified: dict[int, str] = {}
     for number, action in enumerate(plan.kept(), start=1):
-        if action.kind == "audio":
-            with open_input(out) as file:
-                found = _sound_of(OpenPart(file, Fraction(0), {number: number}), number)
-            wanted = _wanted_sound(source, plan, action, zero_ms, span)
-            samples[number] = found.samples
-            rate = next(a.rate for a in source.audio if a.index == action.index)
-            offsets += _compare_sound(number, found, wanted, rate, problems)
+        if action.kind != "audio":
+            continue
+        with open_input(out) as file:
+            written = OpenPart(file, Fraction(0), {number: number})
+            packets = (p for _, p in written.packets([number], lambda *_: None))
+            found = _sound_of(written, number, packets)
+        faults = SoundFaults()
+        wanted = _wanted_sound(source, plan, action, zero_ms, span, faults)
+        samples[number] = found.samples
+        rate = next(a.rate for a in source.audio if a.index == action.index)
+        length = _compare_length(found, wanted)
+        start, error_ms = _compare_start(found, wanted, rate)
+        wrong = ", ".join(text for text in (length, start) if text)
+        # A false time moves sound, or puts packets into a part; it makes no more or less of them.
+        told = faults.text(times=not length or span is not None)
+        if wrong and told and action.target is None:
+            unverified[number] = f"{told} in its source; {wrong}"
+            continue
+        problems += [f"stream {number}: {text}" for text in (length, start) if text]
+        offsets += error_ms
     if problems:
         raise OutputError("\n".join(f"{out}: {p}" for p in problems))
-    return VerifyReport(len(times), error, max(offsets, default=None), samples, captioned=captioned)
+    return VerifyReport(
+        len(times), error, max(offsets, default=None), samples, tuple(notes), captioned, unverified
+    )
 
 
 def _check_streams(
@@ -123,12 +164,18 @@ def _check_streams(
             continue
         # MP4 says the same of MP2 and MP3; which it is, a reader guesses from the packets.
         codecs = {action.shown_as, action.to or action.codec}
+        if codecs & _MPEG_SOUND:
+            codecs |= _MPEG_SOUND
         if action.shown_as and codec_name(stream) not in codecs:
             problems.append(
                 f"stream {number}: expected {action.shown_as}, found {codec_name(stream)}"
             )
         for name in set(lost_names(known, stream)) - set(action.lost):
             problems.append(f"stream {number}: expected its {name} as in the source, it is lost")
+
+
+_MPEG_SOUND = frozenset({"mp1", "mp2", "mp3"})
+"""Each packet says which it is; no container need, and readers go by the first they meet."""
 
 
 def _is_own_track(stream: Stream, plan: StreamPlan) -> bool:
@@ -232,20 +279,30 @@ class Sound(NamedTuple):
     """Samples at the start that a player may leave out: a part of a source hides its first ones again."""
 
 
-def _sound_of(part: OpenPart, index: int, span: Span | None = None, begun: bool = False) -> Sound:
-    """Of a stream as a player would decode it; with `span`, of its packets that begin inside. What is hidden before
-    the first sample counts only where the sound has `begun` in a part before: else the trial has measured it."""
+def _sound_of(
+    part: OpenPart,
+    index: int,
+    packets: Iterable[Packet[Any]],
+    span: Span | None = None,
+    begun: bool = False,
+    faults: SoundFaults | None = None,
+) -> Sound:
+    """Of a stream's `packets` as a player would decode them; with `span`, of those that begin inside. What is hidden
+    before the first sample counts only where the sound has `begun` in a part before: else the trial has measured it.
+    `faults` counts what the decoder refuses."""
     start: Fraction | None = None
     count = hidden = delay = 0
+    first: tuple[int, int] | None = None
+    found = SoundFaults() if faults is None else faults
     stream = part.stream(index)
     if not isinstance(stream, AudioStream):
         return Sound(None, 0)
-    packets = (p for _, p in part.packets([index], lambda *_: None))
     for packet in chain(packets, [None]):
         try:
             # Also what lies before a span: decoders make less of their first packet.
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:  # the decoder's end is one, too
+            found.refused += packet is not None
             continue
         unheard = 0 if packet is None else _hidden(packet, stream.codec_context.sample_rate)
         if span is not None and not count:
@@ -254,6 +311,9 @@ def _sound_of(part: OpenPart, index: int, span: Span | None = None, begun: bool 
             continue
         hidden += unheard if count or begun else 0
         for frame in frames:
+            kind = (frame.sample_rate, frame.layout.nb_channels)
+            first = kind if first is None else first
+            found.changed += kind != first
             if start is None and frame.pts is not None:
                 start = (frame.pts * Fraction(stream.time_base or 0) + part.offset) * 1000
             count += frame.samples
@@ -270,11 +330,16 @@ def _hidden(packet: Packet[Any], rate: int) -> int:
     return sum(struct.unpack_from("<II", said)) if len(said) >= 8 else 0
 
 
-def _sound_copied(source: Source, index: int, span: Span | None) -> Sound:
-    """Of all parts."""
+def _sound_copied(
+    source: Source, action: StreamAction, span: Span | None, faults: SoundFaults
+) -> Sound:
+    """Of all parts, without the leading packets that stay behind."""
     sounds: list[Sound] = []
-    for part in open_parts(source):
-        sounds.append(_sound_of(part, index, span, any(s.samples for s in sounds)))
+    skips = chain((action.skip, *action.later_skips), repeat(0))
+    for part, skip in zip(open_parts(source), skips, strict=False):
+        packets = islice(sound_packets(part, action.index, faults=faults), skip, None)
+        begun = any(s.samples for s in sounds)
+        sounds.append(_sound_of(part, action.index, packets, span, begun, faults))
     start = next((s.start for s in sounds if s.samples), None)
     return Sound(
         start,
@@ -290,13 +355,14 @@ def _wanted_sound(
     action: StreamAction,
     zero_ms: Fraction,
     span: Span | None,
+    faults: SoundFaults,
 ) -> Sound:
     """What the source holds, on the output's clock, silence that is put in included; hidden is what the output may
     play as well, where its container cannot hide it."""
     rate = next(a.rate for a in source.audio if a.index == action.index)
     target = action.target
     if target is None:
-        sound = _sound_copied(source, action.index, span)
+        sound = _sound_copied(source, action, span, faults)
     else:
         sound = _sound_converted(source, action.index, span)
         count, rate = ceil(Fraction(sound.samples * target.rate, rate)), target.rate
@@ -326,26 +392,28 @@ def _sound_converted(source: Source, index: int, span: Span | None) -> Sound:
     return Sound(start, count)
 
 
-def _compare_sound(
-    number: int, found: Sound, wanted: Sound, rate: int, problems: list[str]
-) -> list[Fraction]:
-    """The change of its start in milliseconds, where both are known. `rate`: of what is wanted."""
-    more = found.samples - wanted.samples
-    if not -wanted.delay <= more <= wanted.hidden:
-        room = f" (and {wanted.hidden} hidden ones)" if wanted.hidden else ""
-        problems.append(
-            f"stream {number}: expected {wanted.samples} samples of sound{room}, found {found.samples}"
-        )
+def _compare_length(found: Sound, wanted: Sound) -> str | None:
+    """What is wrong with the number of samples."""
+    if -wanted.delay <= found.samples - wanted.samples <= wanted.hidden:
+        return None
+    room = f" (and {wanted.hidden} hidden ones)" if wanted.hidden else ""
+    return f"expected {wanted.samples} samples of sound{room}, found {found.samples}"
+
+
+def _compare_start(found: Sound, wanted: Sound, rate: int) -> tuple[str | None, list[Fraction]]:
+    """(what is wrong with its start, by how many milliseconds it is off where both are known). `rate`: of what is
+    wanted."""
     if found.start is None or wanted.start is None:
-        return []
+        return None, []
+    more = found.samples - wanted.samples
     # Where the first ones are left out, the others keep their times.
     error = min(
         abs(found.start - wanted.start - Fraction(left_out * 1000, rate))
         for left_out in {0, *(n for n in (-more, wanted.hidden - more) if 0 < n <= wanted.delay)}
     )
-    if error > TOLERANCE_MS:
-        problems.append(
-            f"stream {number}: expected its sound to start at {float(wanted.start):.3f} ms, "
-            f"found at {float(found.start):.3f} ms"
-        )
-    return [error]
+    if error <= TOLERANCE_MS:
+        return None, [error]
+    return (
+        f"expected its sound to start at {float(wanted.start):.3f} ms, found at {float(found.start):.3f} ms",
+        [error],
+    )

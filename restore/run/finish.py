@@ -15,7 +15,9 @@ from restore.index import Index
 from restore.io.decode import decode
 from restore.io.framemd5 import sidecar_of, write_framemd5
 from restore.io.mux import join
+from restore.io.settle import settle
 from restore.io.source import Span
+from restore.io.streams import StreamPlan
 from restore.io.verify import VerifyReport, verify
 from restore.placing import give_name
 from restore.run.archive_log import restore_log
@@ -36,6 +38,8 @@ class Finished:
     """Bytes."""
     path: Path
     """Where it lies until it gets its name."""
+    plan: StreamPlan
+    """As the file was made: the whole of the source was seen by then."""
 
 
 def finish(
@@ -62,16 +66,24 @@ def finish(
     if archive:
         log = restore_log(spec, source, plan, index, journal.subject, journal.kept_terms)
         plan = replace(plan, attached=(log,))
+    times = [p * base * 1000 for p in index.pts]
+    source = replace(source, end=(index.pts[-1] + index.durations[-1]) * base)
+    plan, changed = settle(source, plan, times[0] / 1000, spec.output.audio, span)
+    for line in changed:
+        listener.note(line)
     with phase("join"):
         sound = join(segments, source, plan, joined, prepared.output, span)
     for line in sound:
         listener.note(line)
-    times = [p * base * 1000 for p in index.pts]
     try:
         with phase("verify"):
             verified = verify(joined, times, prepared.output, source, plan, span)
     except OutputError as error:
         raise _kept_as_failed(joined, job.output, error) from error
+    doubts = [f"stream {n}: not verified: {why}" for n, why in verified.unverified.items()]
+    doubts += verified.notes
+    for line in doubts:
+        listener.note(line)
     size = joined.stat().st_size
     if archive:
         with phase("checksums"):
@@ -81,7 +93,7 @@ def finish(
         with phase("comparison"):
             beside = journal.room("comparison") / prepared.side.path.name
             finish_side(prepared.side, sides, source, times, span, beside)
-    return Finished(verified, sound, size, joined)
+    return Finished(verified, (*changed, *sound, *doubts), size, joined, plan)
 
 
 def _no_frames(prepared: Prepared) -> InputError:

@@ -105,7 +105,7 @@ def _reported(work: _Run, write_page: WritePage | None) -> Summary:
             "stages": work.stages,
         }
         document = run_report(
-            job.spec, prepared.source, prepared.streams, work.index, asked, timing, error
+            job.spec, prepared.source, work.streams, work.index, asked, timing, error
         )
         document["losses"] = list(prepared.losses)
         document["back_ends"] = {subject: asdict(c) for subject, c in work.backends.items()}
@@ -213,6 +213,7 @@ class _Run:
         self.kept = 0
         self.backends: dict[str, Choice] = {}
         self.trouble: list[str] = []
+        self.streams = prepared.streams
         self.side = prepared.side
         self.sides: list[Path] = []
         """Segments of the comparison."""
@@ -411,6 +412,7 @@ class _Run:
             self.sides,
         )
         self.made = made.path
+        self.streams = made.plan
         return Summary(
             self.prepared.job.output,
             len(index.pts),

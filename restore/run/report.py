@@ -141,6 +141,7 @@ def with_output(
             else float(verified.av_offset_error_ms),
             "audio_samples": _plain(verified.audio_samples),
             "captioned_frames": verified.captioned,
+            "unverified": _plain(verified.unverified),
             "notes": list(verified.notes),
         },
     }

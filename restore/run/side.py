@@ -12,6 +12,7 @@ from restore.errors import OutputError
 from restore.io.encode import SegmentEncoder, check_output, encoded_format
 from restore.io.mux import join
 from restore.io.output import CONTAINERS, OutputOptions, fitted_to
+from restore.io.settle import settle
 from restore.io.source import Source, Span
 from restore.io.streams import StreamPlan, plan_streams
 from restore.io.verify import verify
@@ -134,5 +135,6 @@ def finish_side(
     joined: Path,
 ) -> None:
     """Join the segments into the file `joined`, and read it back. Raises OutputError."""
-    join(segments, source, side.streams, joined, side.encoded, span)
-    verify(joined, times_ms, side.encoded, source, side.streams, span)
+    plan, _ = settle(source, side.streams, Fraction(times_ms[0]) / 1000, "copy", span)
+    join(segments, source, plan, joined, side.encoded, span)
+    verify(joined, times_ms, side.encoded, source, plan, span)
