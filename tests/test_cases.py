@@ -89,7 +89,31 @@ _H264 = '[output]\npreset = "ultrafast"\n'
 _NO_CAPTIONS = ["warning: lost: closed captions (EIA-608, 708): ffv1 has no place for them"]
 _NO_TIMECODE = ["warning: lost: time code: mpegts has no place for it; try an .mkv file"]
 
+
+def held(result: Result) -> tuple[int, int]:
+    """(frames, samples of sound) of the output, by FFmpeg. The sources are damaged: it goes on after errors."""
+    command = [FFMPEG, "-v", "quiet", "-nostdin", "-i", str(result.out)]
+    picture = ("-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-")
+    frames = subprocess.run([*command, *picture], capture_output=True, text=True, check=False)
+    sound = ("-map", "0:a:0?", "-f", "s16le", "-")
+    samples = subprocess.run([*command, *sound], capture_output=True, check=False).stdout
+    return sum(not line.startswith("#") for line in frames.stdout.splitlines()), len(samples) // 2
+
+
+_DELIVERY = '[output]\npreset = "ultrafast"\n'
+_TWICE = f'[[stage]]\nkind = "upscale"\nmodel = "lanczos"\n{_DELIVERY}'
+_PART = ("--start", "0.25", "--end", "1")
+_SLOTS = ["avi cannot hold frames closer than a millisecond"]
+
 CASES = [
+    Case("case1379_part.ts_b.ts", held, (9, 15360), _DELIVERY, "out.ts", _PART),
+    Case("case1502_run.mkv_a.mpg", held, (14, 24192), _DELIVERY),
+    Case("case2064_part.ts_a.swf", held, (1, 0), _DELIVERY, "out.ts", _PART),
+    Case("case3269_part.mkv_a.ts", held, (8, 7168), _DELIVERY, "out.mkv", _PART),
+    Case("case674_part.ts_a.mjpeg", held, (6, 0), _DELIVERY, "out.ts", _PART),
+    Case("case696_lanczos.avi_a.mpg", held, (25, 37535), _TWICE, "out.avi"),
+    Case("case917_run.avi_a.ivf", held, (18, 0), _DELIVERY, "out.avi"),
+    Case("case917_run.avi_a.ivf", said(*_SLOTS), _SLOTS, _DELIVERY, "out.avi"),
     Case("h264_bframes.avi", frame_steps, (40, {Fraction(1, 25)})),
     Case("clap.mov", shape, ("64x48", "1:1")),
     Case(
