@@ -1,9 +1,11 @@
 # Two commands from a fresh clone: `make run` shows what restore does, `make test` runs what CI runs.
-# Needs Python 3.11 or newer and a package registry, once. `make PYTHON=python3.12 test` picks another Python.
+# Needs Python 3.11 or newer and a package registry, once; a C compiler makes it faster. `make PYTHON=python3.12 test` picks another Python.
 
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out
+# Of PyTorch builds without CUDA, where there is no NVIDIA driver; empty: that of the PyTorch project.
+TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -22,10 +24,13 @@ help:
 install: $(READY)
 
 # Done once, and again when what is to be installed has changed.
-$(READY): pyproject.toml constraints.txt hatch_build.py restore/nets/winograd.c
+$(READY): pyproject.toml constraints.txt hatch_build.py setup_torch.py restore/nets/winograd.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "restore needs Python 3.11 or newer; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python setup_torch.py constraints.txt $(TORCH_INDEX)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino]'
+	@test "$$(uname -m)" != x86_64 || test -e restore/nets/_winograd.so || echo "note: no C compiler was found, so that networks take \
+	about twice as long on CPUs without AMX; install gcc or clang and run: make -B install"
 	@$(BIN)/python -c 'import cv2' || { echo "OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
 	@touch $@
 
