@@ -31,15 +31,13 @@ from restore.io.ebml import (
 )
 
 PLACEHOLDER = "display size and duration are written here"
-"""As long as three elements of ten bytes and a Void one at least."""
+"""Longer than three elements with numbers of eight bytes."""
 
 _NAME, _VIDEO = 0x536E, 0xE0
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xB0, 0xBA
 _CODEC, _PRIVATE = 0x86, 0x63A2
 _DEFAULT_DURATION = 0x23E383
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
-_LONGEST = (1 << 48) - 1
-"""Nanoseconds of DefaultDuration, 78 hours: a longer one is left out. Blocks have times of their own."""
 
 
 def finish_header(file: BinaryIO, sample_aspect: Fraction, duration: Fraction) -> None:
@@ -142,7 +140,7 @@ def _patched_track(track: bytes, sample_aspect: Fraction, nanoseconds: int) -> b
         if kind == _DEFAULT_DURATION:
             continue
         if kind == _VIDEO:
-            if 0 < nanoseconds <= _LONGEST:
+            if 0 < nanoseconds < 1 << 64:
                 elements.append((_DEFAULT_DURATION, unsigned(nanoseconds)))
             content = _sized_picture(content, sample_aspect)
         elements.append((kind, content))

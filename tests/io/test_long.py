@@ -71,7 +71,7 @@ def test_long_frames_keep_their_times(
 
 
 def test_a_month_a_frame(tmp_path: Path) -> None:
-    """DefaultDuration of 78 hours and more is left out."""
+    """Every block has a time of its own."""
     times = [n * 30 * DAY for n in range(3)]
     assert written(tmp_path, "out.mkv", times, MS) == [t * MS for t in times]
     assert "1k fps" not in stream_lines(tmp_path / "out.mkv")[0]
