@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from av.codec.context import Flags
 from media_clips import ffmpeg, make_clip, make_sounding_clip
 
 from restore.errors import InputError
@@ -210,7 +211,7 @@ class Stubborn:
 
     def __init__(self) -> None:
         self.thread_count, self.options, self.refused = 1, dict[str, str](), 0
-        self.is_open = False
+        self.is_open, self.flags = False, Flags.bitexact
 
     def decode(self, _: object) -> list[av.VideoFrame]:
         self.refused += 1

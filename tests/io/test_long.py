@@ -53,7 +53,7 @@ def written(
     [
         ([n * 1_200_000 for n in range(6)], MS),
         ([n * 3_000 for n in range(6)], MS),
-        ([0, 40, 80, 7_200_000, 7_200_040, 72_000_000], MS),
+        ([0, 40, 80, 3_000_000, 3_000_040, 6_600_000], MS),
         ([n * 1_200_000_000 for n in range(4)], Fraction(1, 1_000_000)),
         ([n * 100_000_000_000 for n in range(4)], Fraction(1, 1_000_000_000)),
         ([0], MS),
@@ -77,16 +77,11 @@ def test_a_month_a_frame(tmp_path: Path) -> None:
     assert "1k fps" not in stream_lines(tmp_path / "out.mkv")[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("out.mp4", "mp4 cannot hold frames that last so long .* try an .mkv file"),
-        ("out.ts", "mpegts begins to count again after 95444 s.* try an .mkv file"),
-    ],
-)
-def test_what_has_no_room_is_told(tmp_path: Path, name: str, message: str) -> None:
+def test_what_has_no_room_is_told(tmp_path: Path) -> None:
+    """Each frame is cut to twelve hours, and still they are too long together."""
+    message = "mpegts begins to count again after 95444 s.* try an .mkv file"
     with pytest.raises(OutputError, match=message):
-        written(tmp_path, name, [n * 30 * DAY for n in range(3)], MS)
+        written(tmp_path, "out.ts", [n * 30 * DAY for n in range(5)], MS)
 
 
 def test_the_first_decode_times_lie_closely_before_the_first_frame(tmp_path: Path) -> None:
