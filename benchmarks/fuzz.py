@@ -51,6 +51,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--whole", type=int, default=5, help="one in N goes through a whole run")
     parser.add_argument("--only", type=int, help="number of the only input to try")
+    parser.add_argument(
+        "--share",
+        default="0/1",
+        help="K/N: only every Nth input from K on, for N processes at once",
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
     parser.add_argument("--state", type=Path, help="folder of a series; the same command goes on")
     parser.add_argument("--write", type=Path, help="make this document of the results")
@@ -76,7 +81,8 @@ def explore(options: argparse.Namespace, known: list[Clip], work: Path) -> list[
     state = options.state / "results.jsonl"
     results = _earlier(state, options.seed, known)
     done = {r["number"] for r in results} if options.only is None else set()
-    wanted = range(options.count) if options.only is None else [options.only]
+    first, of = map(int, options.share.split("/"))
+    wanted = range(first, options.count, of) if options.only is None else [options.only]
     settle()
     started = time.monotonic()
     for tried, number in enumerate((n for n in wanted if n not in done), start=1):

@@ -60,7 +60,8 @@ def read_plain(path: Path, limit: int) -> bytes:
             raise OSError(errno.EINVAL, "expected a file", str(path))
         if state.st_size > limit:
             raise OSError(errno.EFBIG, "is too large", str(path))
-        return file.read(limit)
+        # Not `limit`: a read has room for all that it is asked for.
+        return file.read(state.st_size)
 
 
 def is_plain(path: Path) -> bool:

@@ -71,7 +71,23 @@ def sound_of(
     source: Source, index: int, count: SoundCount, report: Report = lambda *_: None
 ) -> Iterator[tuple[Fraction | None, Samples]]:
     """Every decodable sample of an audio stream, as `timed_samples` has them. Between parts the sound is
-    filled with silence up to where the next begins. Errors are reported and survived."""
+    filled with silence up to where the next begins. What comes before the first time that is known is held until then.
+    Errors are reported and survived."""
+    held: list[Samples] = []
+    for start, samples in _timed_parts(source, index, count, report):
+        if start is None:
+            held.append(samples)
+            continue
+        yield from ((start, early) for early in held)
+        held.clear()
+        yield start, samples
+    yield from ((None, early) for early in held)
+
+
+def _timed_parts(
+    source: Source, index: int, count: SoundCount, report: Report
+) -> Iterator[tuple[Fraction | None, Samples]]:
+    """The same, in which the start is None until a frame has a time."""
     known = next(a for a in source.audio if a.index == index)
     start: Fraction | None = None
     written = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +19,7 @@ from restore.errors import OutputError
 from restore.io import mux
 from restore.io.probe import InputOptions, probe
 from restore.pipeline import PipelineSpec, read_pipeline
+from restore.placing import read_plain
 from restore.run.job import Job, Listener, Summary, prepare
 from restore.run.local import run
 
@@ -299,3 +301,14 @@ def test_frames_closer_than_a_container_can_show(
     assert made.summary.frames == 25
     told = [line for line in made.heard if "frames closer than a millisecond" in line]
     assert len(told) == (name == "out.avi")
+
+
+def test_reading_a_small_file_takes_no_room_for_a_large_one(tmp_path: Path) -> None:
+    """A record may have up to a gigabyte: a process with less memory left reads one of a few bytes."""
+    small = tmp_path / "record.json"
+    small.write_bytes(b"{}")
+    tracemalloc.start()
+    assert read_plain(small, 1 << 30) == b"{}"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
