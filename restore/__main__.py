@@ -9,9 +9,11 @@ from restore.interrupts import interrupts
 def main() -> NoReturn:
     # Before anything that takes time: imports are most of a second.
     interrupts.install()
+    from restore.machine import bind_libraries
     from restore.outlets import close_outlets, open_outlets
 
     open_outlets()
+    bind_libraries()
     # Before the command line itself is imported: that takes as long as the library.
     if sys.argv[1:2] == ["run"]:
         from restore.allocation import keep_freed_memory

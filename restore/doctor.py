@@ -17,6 +17,7 @@ import torch
 
 from restore.errors import RestoreError
 from restore.io.ffmpeg import capabilities, ffmpeg_binary
+from restore.machine import VARIABLE, Level, cpu_level, native_level
 from restore.nets.backends import BackEnds
 from restore.nets.files import as_network, load_model, model_names
 from restore.nets.table import user_table
@@ -100,36 +101,30 @@ def _devices() -> list[Finding]:
 
 
 def _processor() -> Finding:
-    flags = _cpu_flags()
-    cores = _processors()
-    text = f"{cores} usable processor{'s' if cores != 1 else ''}"
-    if not flags:
+    cores, level = _processors(), cpu_level()
+    text = f"{cores} usable processor{'s' if cores != 1 else ''}, class {level}"
+    if level < native_level():
+        text += f" ({VARIABLE}; it has {native_level()})"
+    text += f": {_WORDS[level]}"
+    if level > Level.BASELINE or platform.machine() not in ("x86_64", "AMD64"):
         return Finding("CPU", "ok", text)
-    if "amx_bf16" in flags:
-        return Finding("CPU", "ok", f"{text}, bf16 with AMX")
-    if "avx512_bf16" in flags:
-        return Finding("CPU", "ok", f"{text}, bf16 without AMX")
-    if "avx2" in flags:
-        return Finding("CPU", "ok", f"{text}, AVX2, no bf16")
-    return Finding(
-        "CPU", "slow", f"{text}, no AVX2", "networks run in float32, several times slower"
-    )
+    return Finding("CPU", "slow", text, "networks run in float32, several times slower")
+
+
+_WORDS = {
+    Level.BASELINE: "no AVX2",
+    Level.AVX2: "AVX2, no bf16",
+    Level.AVX512: "AVX-512, no bf16",
+    Level.VNNI: "AVX-512 with VNNI, no bf16",
+    Level.BF16: "bf16 without AMX",
+    Level.AMX: "bf16 with AMX",
+}
 
 
 def _processors() -> int:
     """Those this process may use, where the system can tell."""
     affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _cpu_flags() -> frozenset[str]:
-    """Instruction set extensions by Linux's names; empty where the system does not list them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return frozenset()
-    lines = (line for line in text.splitlines() if line.startswith("flags"))
-    return frozenset(next(lines, "").partition(":")[2].split())
 
 
 def _library(distribution: str, module: str, advice: str) -> Finding:

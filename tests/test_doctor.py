@@ -12,6 +12,7 @@ import torch
 
 from restore import doctor
 from restore.doctor import GIB, Finding, diagnose
+from restore.machine import Level
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -62,19 +63,21 @@ def test_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "state", "words"),
+    ("level", "kind", "state", "words"),
     [
-        ({"amx_bf16", "avx512_bf16"}, "ok", "with AMX"),
-        ({"avx512_bf16"}, "ok", "without AMX"),
-        ({"avx2"}, "ok", "AVX2, no bf16"),
-        ({"sse4_2"}, "slow", "no AVX2"),
-        (set(), "ok", "usable processor"),
+        (Level.AMX, "x86_64", "ok", "class amx: bf16 with AMX"),
+        (Level.BF16, "x86_64", "ok", "class bf16 (RESTORE_CPU; it has amx): bf16 without AMX"),
+        (Level.AVX2, "x86_64", "ok", "class avx2 (RESTORE_CPU; it has amx): AVX2, no bf16"),
+        (Level.BASELINE, "x86_64", "slow", "no AVX2"),
+        (Level.BASELINE, "aarch64", "ok", "class baseline"),
     ],
 )
 def test_what_the_processor_can_do(
-    monkeypatch: pytest.MonkeyPatch, flags: set[str], state: str, words: str
+    monkeypatch: pytest.MonkeyPatch, level: Level, kind: str, state: str, words: str
 ) -> None:
-    monkeypatch.setattr(doctor, "_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(doctor, "cpu_level", lambda: level)
+    monkeypatch.setattr(doctor, "native_level", lambda: Level.AMX)
+    monkeypatch.setattr(doctor.platform, "machine", lambda: kind)
     found = doctor._processor()
     assert found.state == state
     assert words in found.detail

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "restore"
 LAYERS = [
     {"interrupts", "placing"},
     {"errors", "options", "allocation", "loading", "threads", "writing", "outlets"},
+    {"machine"},
     {"resources", "color", "detectors", "faults", "private"},
     {"video"},
     {"planes"},

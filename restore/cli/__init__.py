@@ -16,6 +16,7 @@ from restore.cli.console import out, print_error
 from restore.faults import is_internal
 from restore.interrupts import INTERRUPTED, interrupts
 from restore.io.text import printable
+from restore.machine import asked_level
 
 app = typer.Typer(
     name="restore",
@@ -35,6 +36,7 @@ def _root(
         bool, typer.Option("--verbose", "-v", help="Show where in restore an error arose.")
     ] = False,
 ) -> None:
+    asked_level()  # a wrong name is told before any work
     if version:
         out.print(f"restore {__version__}")
         raise typer.Exit

@@ -17,6 +17,7 @@ import torch
 
 from restore.errors import DeviceError
 from restore.faults import out_of_memory
+from restore.machine import cpu_level
 from restore.nets import table
 from restore.nets.candidates import BackEnd, candidates
 from restore.nets.engine import Engine, Network
@@ -144,20 +145,7 @@ class BackEnds:
 
 def machine_of(device: torch.device) -> str:
     """The class of machine that rows of the table are about: the CPU's, or the name of the card."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else level()
-
-
-def level() -> str:
-    """What this CPU can do, as rows of the table name it."""
-    if torch.cpu._is_amx_tile_supported():
-        return "amx"
-    if torch.cpu._is_avx512_bf16_supported():
-        return "bf16"
-    if torch.cpu._is_vnni_supported():
-        return "vnni"
-    if torch.cpu._is_avx512_supported():
-        return "avx512"
-    return "avx2" if torch.cpu._is_avx2_supported() else "baseline"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(cpu_level())
 
 
 _SHARE = 0.25

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from restore.machine import Level, cpu_level
 from restore.private import cache_dir, private_dir
 
 Engine = Callable[[Tensor], Tensor]
@@ -76,7 +77,7 @@ class Network:
 
 def native_bf16() -> bool:
     """Whether the CPU multiplies bf16 (AMX, AVX512-BF16); elsewhere it is emulated, slower than float32."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return cpu_level() >= Level.BF16
 
 
 IN_FLIGHT = 4 << 30

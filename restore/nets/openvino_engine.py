@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore.nets.engine import Network, Precision
+from restore.machine import Level, cpu_level
+from restore.nets.engine import Network, Precision, native_bf16
 from restore.nets.int8 import MOST_ACTIVATION, measured_ranges, plain, whole_weights
 from restore.nets.plain import MEAN, PlainSR
 from restore.nets.recurrent import RecurrentSR
@@ -56,6 +57,7 @@ class OpenVinoEngine:
             self._model.reshape([1, self._planes, height, width])
             settings = {
                 "INFERENCE_PRECISION_HINT": self._hint,
+                "EXECUTION_MODE_HINT": "ACCURACY",
                 "NUM_STREAMS": str(self._jobs),
                 "INFERENCE_NUM_THREADS": str(self._threads),
                 "ENABLE_CPU_PINNING": False,
@@ -96,8 +98,13 @@ def _openvino() -> Any:
 
 
 def capabilities() -> frozenset[str]:
-    """What OpenVINO says this CPU can do: FP32, BF16, INT8."""
-    return frozenset(_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    """What OpenVINO may do on this CPU: FP32, BF16, INT8. Less than it says it can where the class of machine is lowered."""
+    able = set(_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    if not native_bf16():
+        able.discard("BF16")
+    if cpu_level() < Level.AVX2:
+        able.discard("INT8")
+    return frozenset(able)
 
 
 def _graph(net: PlainSR | RecurrentSR, tops: Sequence[float]) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from restore.machine import VARIABLE, Level, asked_level, cpu_level
 from restore.nets.int8 import MOST_ACTIVATION
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -55,9 +56,15 @@ def source_hash() -> str:
     return hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=1)
 def library() -> Any:
     """The compiled functions. RuntimeError says why there are none."""
+    if asked_level() is not None and cpu_level() < Level.AVX2:
+        raise RuntimeError(f"{VARIABLE} allows no AVX2")
+    return _library()
+
+
+@lru_cache(maxsize=1)
+def _library() -> Any:
     if not LIBRARY.exists():
         raise RuntimeError("its library was not built; install restore where there is a C compiler")
     try:

@@ -22,6 +22,7 @@ from restore.index import Index, Segment, build_index
 from restore.io.decode import DecodeLog, decode
 from restore.io.encode import SegmentEncoder
 from restore.io.losses import Seen, losses
+from restore.machine import VARIABLE, cpu_level
 from restore.nets.backends import BackEnds, Choice
 from restore.nets.tensorrt_plan import plans_dir
 from restore.placing import ClaimedError, claimed
@@ -260,12 +261,19 @@ class _Run:
         """What a run began with decides its bytes; threads, and how many frames are in work at a time, do not."""
         device = self.prepared.device
         kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        terms = self.journal.terms({"device": kind})
+        level = str(cpu_level())
+        terms = self.journal.terms({"device": kind, "machine": level})
         if terms["device"] != kind:
             raise DeviceError(
                 f"{self.prepared.job.output}: {self.journal.finished} segments were made on "
                 f"{terms['device']} and this is {kind}: the picture would change in the middle; use the "
                 f"same device (--device), or delete {self.journal.folder} to start afresh"
+            )
+        if terms.get("machine", level) != level:
+            raise DeviceError(
+                f"{self.prepared.job.output}: {self.journal.finished} segments were made on a machine of class "
+                f"{terms['machine']} and this is {level}: the picture would change in the middle; set "
+                f"{VARIABLE}={terms['machine']} where the CPU has that, or delete {self.journal.folder} to start afresh"
             )
 
     def _decode(self, index: Index | None = None, plain: bool = False) -> Iterator[FrameBatch]:

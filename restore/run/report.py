@@ -25,6 +25,8 @@ from restore.io.ffmpeg import capabilities
 from restore.io.source import Source
 from restore.io.streams import StreamPlan
 from restore.io.verify import VerifyReport
+from restore.machine import cpu_level
+from restore.nets.candidates import processor
 from restore.pipeline import PipelineSpec
 from restore.placing import read_plain
 from restore.run.archive_log import described
@@ -100,6 +102,7 @@ def run_report(
         "error": said,
         "traceback": _traceback(error),
         "versions": _versions(),
+        "machine": {"class": str(cpu_level()), "cpu": processor()},
         "asked": _plain(asked),
         "input": _input(source),
         "pipeline": {

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.errors import TrainError
+from restore.nets.engine import native_bf16
 from restore.nets.files import ModelCard, save_model
 from restore.train.batches import patches
 from restore.train.drawn import NAME as DRAWN
@@ -263,10 +264,7 @@ def look(state: State, job: Run) -> None:
 
 def precision(device: torch.device) -> torch.dtype:
     """bf16 where the hardware multiplies it: CUDA, AMX, AVX512-BF16. Elsewhere it is emulated, ten times slower."""
-    if device.type == "cuda":
-        return torch.bfloat16
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if device.type == "cuda" or native_bf16() else torch.float32
 
 
 def _write(state: State, job: Run, out: Path) -> ModelCard:

@@ -274,14 +274,14 @@ def test_without_a_library_that_fits_there_is_no_such_back_end(
         )
         monkeypatch.setattr(winograd.ctypes, "CDLL", lambda _: old)
     monkeypatch.setattr(winograd, "LIBRARY", library)
-    winograd.library.cache_clear()
+    winograd._library.cache_clear()
     try:
         assert words in winograd.why_not()
         with pytest.raises(RuntimeError, match=words):
             WinogradEngine(random_network(), 1)
         assert "winograd-int16" not in names(random_network())
     finally:
-        winograd.library.cache_clear()
+        winograd._library.cache_clear()
 
 
 @pytest.fixture

@@ -245,6 +245,22 @@ def test_another_device_is_refused(job: Job) -> None:
         local.run(prepare(job), Listener())
 
 
+def test_another_class_of_machine_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTORE_CPU", "baseline")
+    stop_after(job, 36)
+    parts = PartsFolder(job.output)
+    journal = parts.read("journal.json")
+    assert journal is not None
+    assert journal["terms"]["machine"] == "baseline"
+    journal["terms"]["machine"] = "amx"
+    parts.write("journal.json", journal)
+    parts.release()
+    with pytest.raises(DeviceError) as caught:
+        local.run(prepare(job), Listener())
+    assert "made on a machine of class amx and this is baseline" in str(caught.value)
+    assert "set RESTORE_CPU=amx where" in str(caught.value)
+
+
 def test_an_existing_output_is_safe(job: Job) -> None:
     job.output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="--overwrite"):

@@ -15,6 +15,8 @@ import pytest
 
 from restore.errors import InputError, OutputError
 from restore.io.decode import Event
+from restore.machine import cpu_level
+from restore.nets.candidates import processor
 from restore.pipeline import read_pipeline
 from restore.run import finish as last_steps
 from restore.run import local
@@ -76,6 +78,7 @@ def test_a_record_of_a_run(clip: Path, tmp_path: Path) -> None:
         == hashlib.sha256((tmp_path / "out.mkv").read_bytes()).hexdigest()
     )
     assert record["output"]["bytes"] == summary.size
+    assert record["machine"] == {"class": str(cpu_level()), "cpu": processor()}
     assert record["frames"] == record["verification"]["frames"] == 50
     assert len(record["repeated_frames"]) == summary.repeats >= 10
     assert record["pipeline"]["settings"]["output"]["preset"] == "ultrafast"
