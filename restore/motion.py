@@ -113,7 +113,8 @@ class MotionService:
         """By (earlier, later)."""
         self._doubts: dict[Pair, Tensor] = {}
         self._paths: dict[Pair, Tensor] = {}
-        self._shared: dict[Pair, Any] = {}
+        self._shared: dict[Pair, dict[int, Any]] = {}
+        """By number of repairs."""
 
     def add(self, frames: tuple[FrameInfo, ...], luma: Tensor) -> None:
         """Take the source luma, (T, 1, H, W) nominal, of frames about to enter the chain, in order."""
@@ -159,13 +160,13 @@ class MotionService:
             return field
         return stretch(field, size) * ((size[0] / height + size[1] / width) / 2)
 
-    def once(self, target: int, reference: int, make: Callable[[], T]) -> T:
+    def once(self, target: int, reference: int, repairs: int, make: Callable[[], T]) -> T:
         """See restore.video.Motion. KeyError for a frame that was never added or is forgotten."""
         _, _ = self._luma[target], self._luma[reference]
-        pair = (target, reference)
-        if pair not in self._shared:
-            self._shared[pair] = make()
-        found: T = self._shared[pair]
+        made = self._shared.setdefault((target, reference), {})
+        if repairs not in made:
+            made[repairs] = make()
+        found: T = made[repairs]
         return found
 
     def _path(self, target: int, reference: int) -> Tensor:

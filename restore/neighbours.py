@@ -90,7 +90,7 @@ class Surroundings:
         seen = []
         for k in places:
             look = partial(self._look, indices, target, k, motion, luma)
-            seen.append(motion.once(here, indices[k], look) if decoded else look())
+            seen.append(motion.once(here, indices[k], clip.repairs, look) if decoded else look())
         beside = [s.found.error for k, s in zip(places, seen, strict=True) if abs(k - target) == 1]
         share = quiet_share(beside, tolerated)
         result = []

@@ -54,8 +54,13 @@ class PipelineSpec:
         Raises PipelineFileError naming every stage that cannot take what it is given."""
         formats = [source]
         for spec in self.stages:
+            stage = spec.build()
             try:
-                formats.append(spec.build().output_format(formats[-1]))
+                if stage.repairs and not _same_size(formats[-1], source):
+                    raise ValueError(
+                        "repairs the picture in its own size: expected before every stage that changes it"
+                    )
+                formats.append(stage.output_format(formats[-1]))
             except (ValueError, ModelError) as error:
                 raise PipelineFileError([f"{spec.where}: {error}"]) from error
         return formats
@@ -95,6 +100,10 @@ class PipelineSpec:
     def fingerprint(self) -> str:
         """Hash of `document`."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
+
+
+def _same_size(one: VideoFormat, other: VideoFormat) -> bool:
+    return one.plane_shapes() == other.plane_shapes()
 
 
 def find_pipeline(name: str) -> Path:

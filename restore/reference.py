@@ -11,6 +11,9 @@ from restore.options import Options, meaning
 from restore.pipeline import TABLES
 from restore.stage import find_stage, stage_names
 
+REPAIRS = "A repair: for the stages behind it, what it makes is the source."
+"""Said of stages that state it."""
+
 Setting = tuple[str, str, str, str]
 """(name, default, allowed values, meaning)."""
 
@@ -19,7 +22,8 @@ def stage_reference(kind: str) -> tuple[str, list[Setting]]:
     """(what the stage does, its settings). KeyError for an unknown kind."""
     cls = find_stage(kind)
     module = inspect.getmodule(cls)
-    return (inspect.getdoc(module) or "").splitlines()[0], settings_of(cls)
+    text = (inspect.getdoc(module) or "").splitlines()[0]
+    return f"{text} {REPAIRS}" if cls().repairs else text, settings_of(cls)
 
 
 def settings_of(options: type[Options]) -> list[Setting]:

@@ -36,6 +36,12 @@ class Stage(Options, ABC):
         return False
 
     @property
+    def repairs(self) -> bool:
+        """Whether it takes damage out of the picture, so that for stages behind it its result is the source
+        (FrameBatch.original). Such a stage keeps the format, and stands before any that changes the size."""
+        return False
+
+    @property
     def window(self) -> Window:
         return Window()
 

@@ -151,9 +151,9 @@ class Motion(Protocol):
         out of the picture: large where `reference` does not show what `target` does."""
         ...
 
-    def once(self, target: int, reference: int, make: Callable[[], T]) -> T:
-        """What `make` returns, asked once for this pair of frames and remembered for as long as their motion: several
-        stages want the frames beside one moved onto it, as they were decoded."""
+    def once(self, target: int, reference: int, repairs: int, make: Callable[[], T]) -> T:
+        """What `make` returns, asked once for this pair of frames after so many `repairs` (see FrameBatch) and remembered for
+        as long as their motion: several stages want the frames beside one moved onto it, as they were decoded."""
         ...
 
 
@@ -167,7 +167,8 @@ class FrameBatch:
     frames: tuple[FrameInfo, ...]
     format: VideoFormat
     source: Planes | None = None
-    """The decoded planes these frames came from, untouched by stages; None: `planes` are they."""
+    """What stages compare with: the decoded planes these frames came from, as the last stage that repairs left them;
+    None: `planes` are they."""
     source_format: VideoFormat | None = None
     """Format of `source`."""
     quant: tuple[QuantMap | None, ...] = ()
@@ -175,6 +176,8 @@ class FrameBatch:
     facts: Mapping[int, SceneFacts] = field(default_factory=dict)
     """By FrameInfo.scene."""
     motion: Motion | None = None
+    repairs: int = 0
+    """Stages that repaired `source`."""
 
     def __post_init__(self) -> None:
         want = [(len(self.frames), 1, h, w) for h, w in self.format.plane_shapes()]
@@ -211,6 +214,10 @@ class FrameBatch:
         return replace(
             self, planes=planes, format=output, source=source, source_format=source_format
         )
+
+    def repaired(self) -> FrameBatch:
+        """The same frames, whose planes are the source from here on."""
+        return replace(self, source=None, source_format=None, repairs=self.repairs + 1)
 
     @staticmethod
     def cat(batches: Sequence[FrameBatch]) -> FrameBatch:

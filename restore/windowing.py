@@ -42,9 +42,10 @@ def _processed(
             error.add_note(f"in {where}")
             raise
     try:
-        return clip[past : len(clip) - future].with_planes(planes, output)
+        made = clip[past : len(clip) - future].with_planes(planes, output)
     except ValueError as error:
         raise StageError(f"{where}: broke its contract: {error}") from error
+    return made.repaired() if stage.repairs else made
 
 
 def _clips(stage: Stage, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:

@@ -113,11 +113,12 @@ def test_what_stages_share_is_made_once_and_forgotten_with_its_frames() -> None:
         made.append(0)
         return len(made)
 
-    assert [motion.once(0, 1, make), motion.once(0, 1, make), motion.once(1, 0, make)] == [1, 1, 2]
+    assert [motion.once(*pair, 0, make) for pair in ((0, 1), (0, 1), (1, 0))] == [1, 1, 2]
+    assert [motion.once(0, 1, 1, make), motion.once(0, 1, 0, make)] == [3, 1]
     motion.forget(1)
-    assert motion.once(1, 2, make) == 3
+    assert motion.once(1, 2, 0, make) == 4
     with pytest.raises(KeyError):
-        motion.once(0, 1, make)
+        motion.once(0, 1, 0, make)
 
 
 def test_order_of_questions_does_not_matter() -> None:

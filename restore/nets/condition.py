@@ -35,7 +35,7 @@ class Conditions:
 
     quantiser     the step of the cell that each sample lies in, in units of STEP_UNIT
     picture_type  one of PICTURE_TYPES everywhere
-    change        the decoded luma less this one, in UNIT: what stages before took away, 0 where the size is another
+    change        the decoded (or repaired) luma less this one, in UNIT: what stages before took away, 0 where the size is another
     neighbours    see nets.neighbours
     """
 
