@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from av.packet import Packet
 from av.stream import Stream
@@ -79,6 +79,24 @@ def in_order(
         lead = 0 if packet.pts is None or packet.dts is None else packet.pts - packet.dts
         packet.dts, packet.pts = timed.pts, timed.pts + lead
         yield packet
+
+
+_SETUP: Final = "new_extradata"
+"""Side data of a packet that comes with its codec's setup once more."""
+
+
+def without_setup(packet: Packet[Any], setup: bytes | None) -> Packet[Any]:
+    """The packet without a setup of its own, where its stream has one, `setup`: FFmpeg's Matroska muxer writes another
+    over that in the header, whatever its length."""
+    if not setup or not packet.has_sidedata(_SETUP):
+        return packet
+    twin: Packet[Any] = Packet(bytes(packet))
+    twin.pts, twin.dts, twin.duration = packet.pts, packet.dts, packet.duration
+    twin.time_base, twin.is_keyframe = packet.time_base, packet.is_keyframe
+    for side in packet.iter_sidedata():
+        if side.data_type != _SETUP:
+            twin.set_sidedata(side)
+    return twin
 
 
 class Mover:

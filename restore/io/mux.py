@@ -37,7 +37,7 @@ from restore.io.containers import (
     slots_of,
 )
 from restore.io.matroska import PLACEHOLDER, finish_header
-from restore.io.moving import Mover, sound_packets
+from restore.io.moving import Mover, sound_packets, without_setup
 from restore.io.names import name_stream
 from restore.io.parts import cover_of, open_head, open_parts
 from restore.io.segments import SegmentClock, open_segment
@@ -249,7 +249,10 @@ def _copied_sound(source: Source, action: StreamAction, mover: Mover) -> Iterato
     """The source's own packets of one sound stream."""
     skips = chain((0,), action.later_skips, repeat(0))  # the mover knows of the first part's
     for part, skip in zip(open_parts(source), skips, strict=False):
-        for packet in islice(sound_packets(part, action.index), skip, None):
+        known = part.stream(action.index)
+        setup = None if known is None else known.codec_context.extradata
+        for given in islice(sound_packets(part, action.index), skip, None):
+            packet = without_setup(given, setup)
             at = mover.move(packet, part.offset)
             if at is not None:
                 yield at, mover.stream.index, packet

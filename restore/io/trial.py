@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from restore.io.chapters import Chapter
 from restore.io.containers import LEAD, fill_up_transport, is_quicktime, muxer_options
 from restore.io.matroska import name_sound
-from restore.io.moving import Mover, in_order
+from restore.io.moving import Mover, in_order, without_setup
 from restore.io.names import lost_names, name_stream
 from restore.io.reader import codec_name
 from restore.io.subtitles import add_subtitles, converted_subtitle
@@ -162,7 +162,9 @@ def copier(
 
     def moved(copy: Stream) -> Iterator[Packet[Any]]:
         mover = Mover(copy, origin - LEAD.get(container, Fraction(0)))
-        twins: Iterable[Packet[Any]] = map(copy_packet, packets)
+        setup = None if stream.codec_context is None else stream.codec_context.extradata
+        given = (without_setup(packet, setup) for packet in packets)
+        twins: Iterable[Packet[Any]] = map(copy_packet, given)
         for twin in in_order(twins) if stream.type == "audio" else twins:
             if mover.move(twin) is not None:
                 yield twin

@@ -312,3 +312,16 @@ def test_reading_a_small_file_takes_no_room_for_a_large_one(tmp_path: Path) -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_a_second_setup_does_not_spoil_the_header(tmp_path: Path, spec: PipelineSpec) -> None:
+    """Behind the splice the sound comes with its codec's setup again, and it is a longer one."""
+    codecs = ("-c:v", "libx264", "-c:a", "aac")
+    one = clip(tmp_path / "one.flv", *codecs, "-ac", "1")
+    two = clip(tmp_path / "two.flv", *codecs, "-ac", "6", "-ar", "22050")
+    spliced = tmp_path / "spliced.flv"
+    spliced.write_bytes(one.read_bytes() + two.read_bytes()[13:])
+    made = restored(spec, spliced, "out.mkv")
+    assert made.summary.frames == 50
+    with av.open(str(tmp_path / "out.mkv")) as file:
+        assert [s.type for s in file.streams] == ["video", "audio"]
