@@ -70,6 +70,6 @@ def inspect(
                 write_report(report, document(seen), overwrite=overwrite)
                 out.print(f"wrote {report}")
             if suggestion is not None:
-                write_pipeline(suggestion, to_toml(made, inputs[0].name))
+                write_pipeline(suggestion, to_toml(made, inputs[0].name), overwrite=overwrite)
                 chain = ", ".join(stage.kind for stage in made.stages) or "no stage"
                 out.print(f"wrote {suggestion}: {chain}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,7 +67,7 @@ def batch(
     fails stops none of the others; results that are there already are not made again.
     """
     from restore.progress import Display, closing_table
-    from restore.run.batch import plan, run_batch, summary
+    from restore.run.batch import is_batch_record, plan, run_batch, summary
     from restore.run.commit import finish_interrupted
     from restore.run.job import Job, prepare
     from restore.run.local import run as run_locally
@@ -74,6 +75,15 @@ def batch(
     entries = plan(inputs, pipeline, folder, set_ or [], container)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError(f"--json {report}: expected a file name in a folder that exists")
+    if (
+        report is not None
+        and os.path.lexists(report)
+        and not overwrite
+        and not is_batch_record(report)
+    ):
+        raise OutputError(
+            f"--json {report}: exists already; choose another name or pass --overwrite"
+        )
     if dry_run:
         table = Table("file", "pipeline", "becomes")
         for entry in entries:

@@ -11,6 +11,7 @@ from pathlib import Path
 from restore.compare.pairs import Pairs
 from restore.compare.placement import find_placement
 from restore.errors import InputError, OutputError
+from restore.faults import cannot_write
 from restore.io.encode import SegmentEncoder, check_output, container_of, encoded_format
 from restore.io.join import common_tick, open_source
 from restore.io.mux import join
@@ -21,6 +22,7 @@ from restore.io.streams import plan_streams
 from restore.io.verify import verify
 from restore.panels.panel import batch_of
 from restore.panels.view import ENCODED, Composer, View
+from restore.placing import give_name
 from restore.threads import Behind
 from restore.video import FrameInfo
 
@@ -101,7 +103,12 @@ def compare(
             note(line)
         verify(joined, [p * base * 1000 for p in pts], encoded, a, plan, span)
         size = joined.stat().st_size
-        joined.replace(job.output)
+        try:
+            give_name(joined, job.output, overwrite=job.overwrite)
+        except OSError as error:
+            raise cannot_write(
+                job.output, error, "it was made meanwhile, and stays as it is"
+            ) from error
     return Compared(
         job.output, len(pts), pairs.pairs, pairs.only_a, pairs.only_b, pairs.gap * 1000, size
     )

@@ -197,9 +197,11 @@ def check_target(path: Path, overwrite: bool) -> None:
         )
 
 
-def write_pipeline(path: Path, text: str) -> None:
-    """The file appears whole or not at all. Raises OutputError."""
+def write_pipeline(path: Path, text: str, *, overwrite: bool) -> None:
+    """The file appears whole or not at all, in place of another with `overwrite` only. Raises OutputError."""
     try:
-        write_whole(path, printable(text).encode())
+        write_whole(path, printable(text).encode(), overwrite=overwrite)
     except OSError as error:
-        raise cannot_write(f"--suggest {path}", error) from error
+        raise cannot_write(
+            f"--suggest {path}", error, "it was made meanwhile, and stays as it is"
+        ) from error

@@ -101,7 +101,7 @@ def report(job: Report, note: Callable[[str], None]) -> int:
         job.record,
         first.first,
     )
-    return _write(job.output, page(facts, found, pictures))
+    return _write(job.output, page(facts, found, pictures), job.overwrite)
 
 
 def _as_recorded(job: Report) -> Report:
@@ -205,10 +205,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
-def _write(path: Path, text: str) -> int:
+def _write(path: Path, text: str, overwrite: bool) -> int:
     data = printable(text).encode()
     try:
-        write_whole(path, data)
+        write_whole(path, data, overwrite=overwrite)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, "it was made meanwhile, and stays as it is") from error
     return len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,9 @@ from restore.faults import told
 from restore.io.output import CONTAINERS
 from restore.options import Options, check, read_toml
 from restore.pipeline import PipelineSpec, find_pipeline, read_pipeline
+from restore.placing import read_plain
+
+_RECORD_LIMIT = 1 << 28
 
 VIDEO = frozenset(
     {
@@ -174,6 +178,17 @@ def _outcome(
         return Outcome(entry, "done", losses=tuple(restore(entry)))
     except Exception as error:
         return Outcome(entry, "failed", error)
+
+
+def is_batch_record(path: Path) -> bool:
+    """Whether a batch wrote this file with `--json`: the next one may replace it."""
+    try:
+        found = json.loads(read_plain(path, _RECORD_LIMIT))
+        return isinstance(found, list) and all(
+            {"input", "output", "state"} <= e.keys() for e in found
+        )
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

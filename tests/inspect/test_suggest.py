@@ -77,7 +77,7 @@ def test_the_file_loads_and_every_stage_and_value_has_a_reason(
     made = suggest(replace(found, scan=scan, film=replace(found.film, flicker=9.0)))
     text = to_toml(made, "odd\nname.mpg")
     path = tmp_path / "made.toml"
-    write_pipeline(path, text)
+    write_pipeline(path, text, overwrite=False)
     spec = read_pipeline(path)
     assert [s.kind for s in spec.stages] == [s.kind for s in made.stages]
     assert {s.kind for s in spec.stages} <= set(stage_names())
@@ -92,7 +92,7 @@ def test_the_file_loads_and_every_stage_and_value_has_a_reason(
 
 def test_the_suggested_chain_takes_the_file(coarse: Inspection, tmp_path: Path) -> None:
     path = tmp_path / "made.toml"
-    write_pipeline(path, to_toml(suggest(coarse), "coarse.mpg"))
+    write_pipeline(path, to_toml(suggest(coarse), "coarse.mpg"), overwrite=False)
     spec = read_pipeline(path)
     source = open_source([coarse.source.path], spec.input)
     formats = spec.formats(source.video.format)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from restore.errors import InputError, OutputError, PipelineFileError
-from restore.run.batch import Entry, Outcome, plan, run_batch, summary
+from restore.run.batch import Entry, Outcome, is_batch_record, plan, run_batch, summary
 
 
 @pytest.fixture
@@ -133,3 +133,18 @@ def test_a_failure_stops_no_other(tapes: Path, tmp_path: Path) -> None:
     assert states(list(run_batch(entries, restore, overwrite=True)))[1] == "done"
     assert [s["error"] for s in summary(first)] == ["a.AVI: broken", None, None, None]
     assert [s["losses"] for s in summary(first)] == [[], ["its chapters"], ["its chapters"], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ('[{"input": "a", "output": "b", "state": "done"}]', True),
+        ("[]", True),
+        ("[1]", False),
+        ('{"input": 1}', False),
+        ("a letter", False),
+    ],
+)
+def test_only_what_a_batch_wrote_is_replaced(tmp_path: Path, text: str, own: bool) -> None:
+    (tmp_path / "batch.json").write_text(text)
+    assert is_batch_record(tmp_path / "batch.json") == own
