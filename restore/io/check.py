@@ -59,7 +59,7 @@ def check_output(
         problems.append(
             f"use: expected an .mkv file for an archive, got {out_path.name}: its log is an attachment"
         )
-    if options.codec not in _video_encoders():
+    if options.codec not in video_encoders():
         near = hint(options.codec, KNOWN)
         return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
@@ -235,7 +235,8 @@ def _noise(fmt: VideoFormat, seed: int) -> list[Codes]:
 
 
 @cache
-def _video_encoders() -> frozenset[str]:
+def video_encoders() -> frozenset[str]:
+    """Names of all that `codec` may be."""
     names = set()
     for name in av.codecs_available:
         try:
