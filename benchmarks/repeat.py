@@ -249,6 +249,9 @@ def parts(folder: Path) -> dict[str, Callable[[], Hashes]]:
     def core() -> Hashes:
         codecs = {c for c in encoder.KNOWN if "nvenc" not in c}
         yield from encoders(codecs | {"libx264rgb", "mpeg2video", "mpeg4", "libvpx"})
+        # Smaller pictures do not reach the code of x264 that once read what nobody wrote.
+        large = VideoFormat(352, 288, Chroma.C420, 8, Fraction(1, 1000), PAL)
+        yield "libx264 352x288", encoded(OutputOptions(), large, 30)
         yield from sound()
         yield from engines(["film_x2_fast"])
         if folder.is_dir():
@@ -287,6 +290,29 @@ _SOUNDS = {
     "sound-truehd.mkv": ("-c:a", "truehd", "-strict", "-2", "-ar", "48000"),
 }
 _VIDEOS = {
+    "mpeg1.mpg": ("-c:v", "mpeg1video", "-c:a", "mp2"),
+    "mpeg2.vob": ("-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-c:a", "ac3"),
+    "mpeg4.avi": ("-c:v", "mpeg4", "-bf", "2", "-c:a", "libmp3lame"),
+    "msmpeg4.avi": ("-c:v", "msmpeg4"),
+    "mjpeg.avi": ("-c:v", "mjpeg"),
+    "huffyuv.avi": ("-c:v", "huffyuv"),
+    "cinepak.avi": ("-c:v", "cinepak"),
+    "rv10.rm": ("-c:v", "rv10", "-c:a", "ac3"),
+    "rv20.rm": ("-c:v", "rv20", "-c:a", "real_144", "-ar", "8000", "-ac", "1"),
+    "h264.mkv": ("-c:v", "libx264", "-c:a", "aac"),
+    "ffv1.mkv": ("-c:v", "ffv1", "-level", "3", "-c:a", "flac"),
+    "hevc.mp4": ("-c:v", "libx265", "-x265-params", "log-level=none", "-c:a", "aac"),
+    "prores.mov": ("-c:v", "prores"),
+    "svq1.mov": ("-c:v", "svq1"),
+    "qtrle.mov": ("-c:v", "qtrle"),
+    "flv1.flv": ("-c:v", "flv", "-c:a", "libmp3lame"),
+    "wmv2.wmv": ("-c:v", "wmv2", "-c:a", "wmav2"),
+    "theora.ogv": ("-c:v", "libtheora", "-c:a", "libvorbis"),
+    "vp8.webm": ("-c:v", "libvpx", "-c:a", "libopus"),
+    "vp9.webm": ("-c:v", "libvpx-vp9", "-c:a", "libopus"),
+    "h263.3gp": ("-c:v", "h263", "-s", "128x96", "-c:a", "aac"),
+    "dv.dv": ("-c:v", "dvvideo", "-s", "720x576", "-pix_fmt", "yuv420p", "-ar", "48000", "-ac", "2"),
+    "palette.gif": ("-an",),
     "av1.mkv": ("-c:v", "libsvtav1", "-preset", "12"),
     "asv1.avi": ("-c:v", "asv1"),
     "dnxhd.mov": ("-c:v", "dnxhd", "-profile:v", "dnxhr_sq", "-s", "256x144"),
@@ -316,8 +342,8 @@ def make_clips(folder: Path, names: Iterable[str] | None = None) -> None:
     from fuzz_inputs import GENERATED
 
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = dict(GENERATED) | _VIDEOS
-    kinds |= {name: ("-c:v", "mpeg4", *given) for name, given in _SOUNDS.items()}
+    kinds = {f"seed-{name}": given for name, given in GENERATED.items()} | _VIDEOS
+    kinds = kinds | {name: ("-c:v", "mpeg4", *given) for name, given in _SOUNDS.items()}
     for name in sorted(names or kinds):
         path = folder / name
         if path.exists():
