@@ -64,6 +64,12 @@ def check_output(
         return [*problems, f"codec: expected a video encoder, got {options.codec!r}{near}"]
     _check_preset(options, problems)
     _check_crf(options, problems)
+    if hangs(options.codec, fmt):
+        problems.append(
+            f"codec: libsvtav1 never ends on pictures as narrow or flat as {fmt.width}x{fmt.height}; expected 32 "
+            f"samples each way, or 64 at most; try libx264"
+        )
+        return problems
     problems += problems_of(options.codec, options.options)
     lost = lost_hdr(options.codec, fmt.hdr)
     if lost and not (fmt.hdr and fmt.hdr.may_go):
@@ -83,6 +89,13 @@ def _check_preset(options: OutputOptions, problems: list[str]) -> None:
     if options.codec in KNOWN and options.preset not in known:
         near = hint(options.preset, known)
         problems.append(f"preset: expected a preset, got {options.preset!r}{near}")
+
+
+def hangs(codec: str, fmt: VideoFormat) -> bool:
+    """Whether the encoder waits for itself for ever. SVT-AV1 4 does where one side is below 32 samples and the other is not
+    small as well: found from 256x16 and 7x1024 to 16384x16, never from 32 on, nor at 64x7."""
+    sides = sorted((fmt.width, fmt.height))
+    return codec == "libsvtav1" and sides[0] < 32 and sides[1] > 64
 
 
 def _check_crf(options: OutputOptions, problems: list[str]) -> None:

@@ -390,3 +390,28 @@ def test_x264_makes_one_slice_a_frame_on_several_threads() -> None:
         kind for kind in re.findall(rb"\x00\x00\x01(.)", data, re.DOTALL) if kind[0] & 31 in (1, 5)
     ]
     assert len(slices) == 4
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        *(((256, 16), True), ((7, 1024), True), ((4096, 24), True)),
+        *(((64, 7), False), ((256, 32), False), ((32, 1024), False)),
+    ],
+)
+def test_an_encoder_that_would_never_end_is_refused(size: tuple[int, int], told: bool) -> None:
+    problems = check_output(
+        OutputOptions(codec="libsvtav1", preset="ultrafast"), make_format(*size), Path("out.mkv")
+    )
+    assert any("never ends" in problem for problem in problems) == told
+    # Where it is not refused, three pictures of the size come out.
+    if not told:
+        encoder = CodecContext.create("libsvtav1", "w")
+        assert problems == []
+        configure(encoder, OutputOptions(codec="libsvtav1", preset="ultrafast"), make_format(*size))
+        packets = 0
+        for number in range(3):
+            frame = av.VideoFrame(*size, encoder.pix_fmt)
+            frame.pts = number * 40
+            packets += len(encoder.encode(frame))
+        assert packets + len(encoder.encode(None)) == 3
