@@ -182,18 +182,33 @@ def test_what_hangs_does_not_hold_up_the_end(where: str, start: Start, tmp_path:
         assert {p.name for p in tmp_path.iterdir()} == {"clip.avi", "here", "out.mkv"}
 
 
-def test_a_signal_behind_the_work_does_not_deny_it(start: Start, tmp_path: Path) -> None:
-    double = """
-import restore.progress, time, pathlib
+LATE = {
+    # While files get their names: it waits for the last one.
+    "naming": """
+import restore.run.commit as commit, os, signal
+first = commit._give_names
+def late(*given, **named):
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+    first(*given, **named)
+commit._give_names = late
+""",
+    "closing": """
+import restore.progress, os, signal
 def late(*given):
-    pathlib.Path("here").touch()
-    time.sleep(1000)
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise ValueError("not reached")
 restore.progress.closing_table = late
-"""
-    process = start(*RUN, double=double)
-    until((tmp_path / "here").exists, process)
-    process.send_signal(signal.SIGTERM)
+""",
+}
+
+
+@pytest.mark.parametrize("where", LATE)
+def test_a_late_signal_finds_the_work_done(where: str, start: Start, tmp_path: Path) -> None:
+    process = start(*RUN, "--json", "r.json", double=LATE[where])
     assert ended(process, signal.SIGTERM) == "out.mkv is complete"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.avi", "out.mkv", "r.json"]
+    assert '"outcome": "done"' in (tmp_path / "r.json").read_text()
 
 
 def test_a_batch_stops_with_the_table_so_far(start: Start, clip: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from restore.errors import OutputError
 from restore.faults import cannot_write
+from restore.interrupts import interrupts
 from restore.io.framemd5 import sidecar_of
 from restore.io.output import CONTAINERS, fitted_to
 from restore.placing import give_name, is_plain, sync
@@ -58,9 +59,10 @@ def commit(journal: Journal, job: Job, inputs: Sequence[Path], content: str) -> 
             raise cannot_write(path, error) from error
         made[role] = hash_file(path)
     files = [str(f.absolute()) for f in inputs]
-    journal.commit({"command": _command(job), "files": files, "content": content, "made": made})
-    _give_names(journal.folder, job, made, resumed=False)
-    journal.remove(finished=True)
+    with interrupts.held():  # a signal finds the files made, or named
+        journal.commit({"command": _command(job), "files": files, "content": content, "made": made})
+        _give_names(journal.folder, job, made, resumed=False)
+        journal.remove(finished=True)
 
 
 def finish_interrupted(job: Job) -> list[Path] | None:
