@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ffmpeg
@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 RUN = ("run", "lanczos_x2", "clip.avi", "out.mkv", "--set=output.preset=ultrafast")
+
+_PATIENCE = 240.0
+"""Seconds for a start on a machine that has much else to do."""
 
 WORDS = {
     signal.SIGINT: "interrupted; ",
@@ -88,17 +91,21 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+PATIENT = "import restore.interrupts; restore.interrupts._GRACE = 60.0\n"
+"""Before a double: what is seen then is not the watch from beside."""
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(clip: Path, tmp_path: Path) -> Start:
+def start(clip: Path, tmp_path: Path) -> Iterator[Start]:
     """start(words..., double=""): the program in `tmp_path`, where the clip is; `double`: code that runs before it."""
     (tmp_path / "clip.avi").write_bytes(clip.read_bytes())
+    started: list[subprocess.Popen[str]] = []
 
     def go(*words: str, double: str = "") -> subprocess.Popen[str]:
-        code = f"import sys\n{double}\nfrom restore.__main__ import main\nmain()"
-        return subprocess.Popen(
+        code = f"import sys\n{PATIENT}{double}\nfrom restore.__main__ import main\nmain()"
+        process = subprocess.Popen(
             [sys.executable, "-c", code, *words],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -106,12 +113,18 @@ def start(clip: Path, tmp_path: Path) -> Start:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
+        started.append(process)
+        return process
 
-    return go
+    yield go
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def until(met: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + _PATIENCE
     while not met():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < ends
@@ -128,7 +141,7 @@ def hears_signals(process: subprocess.Popen[str]) -> bool:
 
 def ended(process: subprocess.Popen[str], kind: signal.Signals) -> str:
     """What is said to be kept; that the end is what it should be."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 130, (out, err)
     assert err.startswith(WORDS[kind])
     assert len(err.splitlines()) == 1, err
@@ -170,13 +183,13 @@ def test_what_hangs_does_not_hold_up_the_end(where: str, start: Start, tmp_path:
         time.sleep(0.02)
     began = time.monotonic()
     assert ended(process, signal.SIGINT) == KEPT[where]
-    assert time.monotonic() - began < 4  # less than the watch from beside would give it
+    assert time.monotonic() - began < 50  # without the watch from beside, where that has 60 s
     left = {p.name for p in tmp_path.iterdir()} - {"here"}
     assert left == ({"clip.avi"} if where == "decoder" else {"clip.avi", "out.mkv.parts"})
     if where == "encoder":
         assert not list((tmp_path / "out.mkv.parts").glob("*.part"))
         again = start(*RUN, double=SHORT_SEGMENTS)
-        out, err = again.communicate(timeout=60)
+        out, err = again.communicate(timeout=_PATIENCE)
         assert (again.returncode, err) == (0, "")
         assert "kept from before" in out
         assert {p.name for p in tmp_path.iterdir()} == {"clip.avi", "here", "out.mkv"}
@@ -218,7 +231,7 @@ def test_a_batch_stops_with_the_table_so_far(start: Start, clip: Path, tmp_path:
     process = start(*words, double=hang)
     until((tmp_path / "here").exists, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 130
     expected = (
         "interrupted; stopped after 1 of 2 files; the same command goes on where it stopped\n"
