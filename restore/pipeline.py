@@ -79,8 +79,16 @@ class PipelineSpec:
         )
 
     def needs(self) -> frozenset[str]:
-        """What the index must measure: names of SceneFacts fields."""
+        """What the index must measure: names of SceneFacts fields, or of `restore.measures`."""
         return frozenset().union(*(s.build().needs for s in self.stages))
+
+    def curve_reach(self) -> int:
+        """Frames around those of a segment and its halo that stages look at in SceneFacts.curves."""
+        return max((s.build().curve_reach for s in self.stages), default=0)
+
+    def look_ahead(self) -> int:
+        """Frames behind a segment that the index must know before the segment can be made."""
+        return self.halo()[1] + self.curve_reach()
 
     def frame_by_frame(self) -> bool:
         """Whether no stage looks at other frames or at anything the index measures."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -72,6 +73,9 @@ def _shown(value: Any) -> str:
 def _allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(map(str, get_args(field.annotation)))
+    if get_origin(field.annotation) in (Union, UnionType):
+        ways = (_allowed(FieldInfo.from_annotation(a)) for a in get_args(field.annotation))
+        return ", ".join(ways)
     if field.annotation is bool:
         return "true, false"
     signs = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))

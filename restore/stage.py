@@ -27,8 +27,13 @@ class Stage(Options, ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the index must measure for it: names of SceneFacts fields."""
+        """What the index must measure for it: names of SceneFacts fields, or of `restore.measures`."""
         return frozenset()
+
+    @property
+    def curve_reach(self) -> int:
+        """Frames of its scene on each side of one that it looks at in SceneFacts.curves."""
+        return 0
 
     @property
     def reads_quantisers(self) -> bool:

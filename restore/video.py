@@ -124,6 +124,18 @@ class SceneFacts:
     grid: BlockGrid | None = None
     noise: float | None = None
     """Standard deviation of temporal-free luma noise, in 8-bit codes."""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """What was measured frame by frame, by name, around the frames at hand."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What the index measured of each frame of a scene, or of the stretch of one that a stage may look at."""
+
+    first: int
+    """FrameInfo.index of the first frame."""
+    values: Tensor
+    """(frames, numbers of one) float32."""
 
 
 @dataclass(frozen=True, slots=True)

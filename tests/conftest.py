@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer
+from restore.measures import MEASURES
 from restore.motion import MotionOptions, MotionService
 from restore.video import (
     BlockGrid,
     Chroma,
+    Curve,
     FrameBatch,
     FrameInfo,
     QuantMap,
@@ -80,7 +82,9 @@ def make_video() -> Make:
             planes.append((torch.stack(rows) * 0.8 + noise - 0.4 * (number > 0))[:, None])
         cells = (-(-height // 16), -(-width // 16))
         maps = tuple(QuantMap(4 + 12 * torch.rand(cells, generator=generator)) for _ in range(12))
-        grid = SceneFacts(BlockGrid((8.0, 8.0), (0.0, 0.0), 1.0), 2.0)
+        steps = 0.05 * torch.randn(12, MEASURES["flicker"].width, generator=generator)
+        steps[:, -2:] *= 100
+        grid = SceneFacts(BlockGrid((8.0, 8.0), (0.0, 0.0), 1.0), 2.0, {"flicker": Curve(0, steps)})
         video = FrameBatch(
             tuple(planes),
             frames,

@@ -1,12 +1,14 @@
 """The index: scenes, segments and facts are functions of the frames alone, not of how they came."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import torch
 
 from restore.index import Index, Segment, build_index
+from restore.measures import MEASURES
 from restore.scenes import SceneOptions
 from restore.video import FrameBatch, FrameInfo, VideoFormat
 
@@ -74,6 +76,53 @@ def test_a_segment_is_final_when_it_is_yielded() -> None:
         ]
         assert all(index.facts[k] == v for k, v in facts.items())
     assert [s.stop for s, _, _ in seen] == [300, 460]
+
+
+def flickering(whole: FrameBatch) -> FrameBatch:
+    """Every other frame darker; what was still becomes a picture with something to fit."""
+    planes = whole.planes[0].clone()
+    planes[::2] = (planes[::2].float() * 0.95).to(torch.uint8)
+    return replace(whole, planes=(planes,))
+
+
+def build_curves(whole: FrameBatch, size: int, ahead: int = 4) -> tuple[Index, list[Segment]]:
+    index = Index(FORMAT.time_base)
+    batches = (whole[i : i + size] for i in range(0, len(whole), size))
+    return index, list(build_index(index, batches, SceneOptions(), {"grid", "flicker"}, ahead))
+
+
+@pytest.mark.parametrize("size", [1, 3, 130])
+def test_curves_are_of_the_frames_alone(size: int) -> None:
+    whole = flickering(video([4, 7, 12, 3]))
+    index, segments = build_curves(whole, size)
+    assert (index, segments) == build_curves(whole, 7)
+    # A segment that waits for more frames is the same segment, and so are the facts.
+    later = build_curves(whole, size, 40)
+    assert (index, segments) == later
+
+
+def test_a_stretch_of_a_curve_ends_with_its_scene() -> None:
+    index, _ = build_curves(flickering(video([4, 7, 12, 3])), 7)
+    found = index.scene_facts(1, 10, 50)
+    assert found is not None
+    assert found.grid == index.facts[1].grid
+    assert found.curves["flicker"].first == 20
+    assert len(found.curves["flicker"].values) == 30
+    whole = index.scene_facts(1, 0, 999)
+    assert whole is not None
+    assert len(whole.curves["flicker"].values) == 35
+    assert torch.equal(whole.curves["flicker"].values[:30], found.curves["flicker"].values)
+    assert float(whole.curves["flicker"].values[1:, -1].abs().min()) > 2
+
+
+def test_curves_survive_a_resume() -> None:
+    index, _ = build_curves(flickering(video([4, 7])), 7)
+    data = json.loads(json.dumps(index.to_json()))
+    assert Index.from_json(data) == index
+    assert len(index.curves["flicker"]) == 2 * MEASURES["flicker"].width * len(index.pts)
+    data["curves"]["flicker"] = data["curves"]["flicker"][:-40]
+    with pytest.raises(ValueError, match="every frame"):
+        Index.from_json(data)
 
 
 def test_json_round_trip() -> None:

@@ -94,8 +94,8 @@ def restored(
     spec = replace(spec, output=spec.output.model_copy(update={"dither": False}))
     index = Index(given.format.time_base)
     batches = given.batches(False)
-    segments = list(build_index(index, batches, spec.scenes, spec.needs(), spec.halo()[1]))
-    feed = Feed(given.batches(True), index, spec.halo())
+    segments = list(build_index(index, batches, spec.scenes, spec.needs(), spec.look_ahead()))
+    feed = Feed(given.batches(True), index, spec.halo(), spec.curve_reach())
     try:
         last = spec.formats(given.format)[-1]
     except PipelineFileError as error:

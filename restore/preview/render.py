@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -222,10 +221,23 @@ def _index(
     if until is not None:
         base = source.video.format.time_base
         end = source.video.start_pts * base + until + AFTER
-        batches = takewhile(lambda b: b.frames[0].pts * base < end, batches)
+        reach = max(spec.look_ahead() for spec in specs)
+        batches = _until(batches, lambda b: b.frames[0].pts * base >= end, reach)
     for _ in build_index(index, sampled.watch(batches), specs[0].scenes, needs):
         pass
     return index, sampled
+
+
+def _until(
+    batches: Iterator[FrameBatch], over: Callable[[FrameBatch], bool], more: int
+) -> Iterator[FrameBatch]:
+    """Those before the first that is `over`, and with it `more` frames or as many as there are."""
+    for batch in batches:
+        if over(batch):
+            if more <= 0:
+                return
+            more -= len(batch)
+        yield batch
 
 
 def _decoded(
@@ -267,7 +279,8 @@ def _windows(
     """For each moment, rising, its burst with the largest context that a chain looks at."""
     halos = [chain.spec.halo() for chain in chains]
     halo = (max(past for past, _ in halos), max(future for _, future in halos))
-    feed = Feed(_decoded(source, spec), index, halo)
+    reach = max(chain.spec.curve_reach() for chain in chains)
+    feed = Feed(_decoded(source, spec), index, halo, reach)
     for number, first in enumerate(wanted):
         yield list(feed.frames_of(Segment(number, first, _stop(index, first))))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from restore.index import Index, Segment
 from restore.io.source import Span
-from restore.video import FrameBatch
+from restore.video import FrameBatch, SceneFacts
 
 
 class Feed:
@@ -18,22 +18,33 @@ class Feed:
     done are decoded and dropped. Batches are cut at the same places whatever was done before: a resumed
     run does the same arithmetic as an uninterrupted one."""
 
-    def __init__(self, batches: Iterator[FrameBatch], index: Index, halo: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        batches: Iterator[FrameBatch],
+        index: Index,
+        halo: tuple[int, int],
+        curve_reach: int = 0,
+    ) -> None:
+        """`curve_reach`: frames around a segment and its halo whose curves go along (see SceneFacts)."""
         self._batches, self._index, self._halo = batches, index, halo
+        self._reach = curve_reach
         self._held: deque[FrameBatch] = deque()
 
     def frames_of(self, segment: Segment) -> Iterator[FrameBatch]:
         """The segment's frames, with their scenes and facts, and around a cut inside a scene as many frames
         more as the chain looks at. Consume it before asking for the next segment."""
         first, stop = self._with_halo(segment)
+        known: dict[int, SceneFacts | None] = {}
         for batch in self._span(first, stop):
             scenes = [self._index.scene(f.index) for f in batch.frames]
+            for s in set(scenes) - known.keys():
+                known[s] = self._index.scene_facts(s, first - self._reach, stop + self._reach)
             yield replace(
                 batch,
                 frames=tuple(
                     replace(f, scene=s) for f, s in zip(batch.frames, scenes, strict=True)
                 ),
-                facts={s: self._index.facts[s] for s in scenes if s in self._index.facts},
+                facts={s: f for s in set(scenes) if (f := known[s]) is not None},
             )
 
     def skip(self, segment: Segment) -> None:

@@ -244,7 +244,8 @@ class _Run:
         segments = Ahead(iter(self.index.segments) if indexed else self._segments(), 0, "index")
         decoded = Ahead(self._decode(), _QUEUED_BATCHES, "decode")
         try:
-            return self._render(segments, Feed(decoded, self.index, self.spec.halo()))
+            reach = self.spec.curve_reach()
+            return self._render(segments, Feed(decoded, self.index, self.spec.halo(), reach))
         finally:
             segments.close()
             decoded.close()
@@ -292,8 +293,8 @@ class _Run:
 
     def _segments(self) -> Iterator[Segment]:
         batches = self._decode(self.index, plain=True)
-        needs, future = self.spec.needs(), self.spec.halo()[1]
-        yield from build_index(self.index, batches, self.spec.scenes, needs, future)
+        needs, ahead = self.spec.needs(), self.spec.look_ahead()
+        yield from build_index(self.index, batches, self.spec.scenes, needs, ahead)
         self.watch.check(often=True)
         self.journal.save_index(self.index)
 
