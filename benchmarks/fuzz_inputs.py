@@ -91,7 +91,7 @@ GENERATED: dict[str, Sequence[str]] = {
     "plain.y4m": ("-pix_fmt", "yuv420p", "-frames:v", "10", "-an"),
 }  # fmt: skip
 """Name to encoder options. Pictures are 64x48 at 12 a second, sound is 22.05 kHz mono, where nothing else is said."""
-_CLIPS = {
+DELAYED = {
     "late.mp4": ("-itsoffset", "0.3"),
     "early.mkv": ("-itsoffset", "-0.25"),
     "late.ts": ("-itsoffset", "0.4"),
@@ -125,7 +125,7 @@ def clips(folders: Sequence[Path], work: Path) -> list[Clip]:
     work.mkdir(parents=True, exist_ok=True)
     found = [_generated(work / name, options) for name, options in GENERATED.items()]
     found += [
-        _generated(work / name, (*_X264, "-c:a", "aac"), sound) for name, sound in _CLIPS.items()
+        _generated(work / name, (*_X264, "-c:a", "aac"), sound) for name, sound in DELAYED.items()
     ]
     for path in sorted(p for folder in folders for p in folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES:

@@ -16,7 +16,7 @@ import pytest
 from av.packet import Packet
 
 from restore.errors import OutputError
-from restore.io import mux
+from restore.io import mux, sound
 from restore.io.probe import InputOptions, probe
 from restore.pipeline import PipelineSpec, read_pipeline
 from restore.placing import read_plain
@@ -325,3 +325,27 @@ def test_a_second_setup_does_not_spoil_the_header(tmp_path: Path, spec: Pipeline
     assert made.summary.frames == 50
     with av.open(str(tmp_path / "out.mkv")) as file:
         assert [s.type for s in file.streams] == ["video", "audio"]
+
+
+def test_samples_before_the_first_known_time_count_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that swallows a packet it cannot read gives the next samples without a time."""
+    source = probe(clip(tmp_path / "clip.mkv", "-c:v", "mpeg4", "-c:a", "mp2"), InputOptions())
+    decoded = sound._decoded
+
+    def timeless(*arguments: Any) -> list[av.AudioFrame] | None:
+        frames = decoded(*arguments)
+        for frame in frames or []:
+            if frame.pts is not None and frame.pts * Fraction(frame.time_base or 0) < Fraction(
+                1, 4
+            ):
+                frame.pts = None
+        return frames
+
+    (true, _), *_ = sound.sound_of(source, 1, sound.SoundCount())
+    monkeypatch.setattr(sound, "_decoded", timeless)
+    starts = {start for start, _ in sound.sound_of(source, 1, sound.SoundCount())}
+    (start,) = starts
+    assert start is not None and true is not None
+    assert abs(start - true) < Fraction(2, 1000)
