@@ -131,7 +131,9 @@ def _task(options: argparse.Namespace, number: int, work: Path) -> Task:
     if rng.random() >= 1 / options.whole:
         return Task(target, None, start, end)
     stages = '[[stage]]\nkind = "upscale"\nmodel = "lanczos"\n' if name == "lanczos" else ""
-    fast = 'codec = "libvpx-vp9"\npreset = "ultrafast"' if target == "webm" else 'preset = "ultrafast"'
+    fast = (
+        'codec = "libvpx-vp9"\npreset = "ultrafast"' if target == "webm" else 'preset = "ultrafast"'
+    )
     pipeline = work / f"{name}.toml"
     pipeline.write_text(f"{stages}[output]\n{fast}\n")
     return Task(target, pipeline, start, end)
