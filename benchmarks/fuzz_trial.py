@@ -88,7 +88,8 @@ def try_input(path: Path, task: Task) -> Finding:
     finding = Finding(**json.loads(said)) if said else Finding()
     code = os.waitstatus_to_exitcode(status)
     if hung or code == -signal.SIGXCPU:
-        finding.outcome, finding.text = "hang", f"after {time.monotonic() - started:.0f} s"
+        finding.outcome = "hang"
+        finding.text = f"after {time.monotonic() - started:.0f} s: {_tail(faults, 60)}"
     elif code != 0 and finding.outcome != "memory":
         finding.outcome = "crash"
         finding.text = f"signal {-code}: " + _tail(faults)
@@ -104,6 +105,8 @@ def _listen(reading: int, pid: int) -> tuple[str, bool]:
     while True:
         ready, _, _ = select.select([reading], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
+            os.kill(pid, signal.SIGABRT)  # which writes down where each thread is
+            time.sleep(1)
             os.kill(pid, signal.SIGKILL)
             hung = True
             break
@@ -123,7 +126,7 @@ def _child(path: Path, task: Task, writing: int, faults: Path) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    faulthandler.enable(fault_file, all_threads=False)
+    faulthandler.enable(fault_file)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
@@ -187,9 +190,9 @@ def _where() -> str:
     return f"{kind.__name__ if kind else ''}: {str(error)[:200]} at {' > '.join(frames)}"
 
 
-def _tail(faults: Path) -> str:
+def _tail(faults: Path, count: int = 8) -> str:
     lines = faults.read_text(errors="replace").splitlines() if faults.exists() else []
-    return " | ".join(line.strip() for line in lines[:8])[:400]
+    return " | ".join(line.strip() for line in lines[:count])[: 50 * count]
 
 
 def _resident() -> float:

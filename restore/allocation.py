@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import re
-import sys
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD = -1
@@ -68,56 +68,49 @@ def give_back_libraries() -> None:
                 madvise(start, stop - start, _MADV_DONTNEED)
 
 
-class _Segment(ctypes.Structure):
-    """Elf64_Phdr of <elf.h>."""
-
-    _fields_ = (
-        ("kind", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        *(
-            (name, ctypes.c_uint64)
-            for name in ("offset", "address", "physical", "in_file", "size", "align")
-        ),
-    )
-
-
-class _Library(ctypes.Structure):
-    """struct dl_phdr_info of <link.h>, as far as it is used."""
-
-    _fields_ = (
-        ("base", ctypes.c_uint64),
-        ("name", ctypes.c_char_p),
-        ("segments", ctypes.POINTER(_Segment)),
-        ("count", ctypes.c_uint16),
-    )
-
-
 _LOADED, _WRITTEN = 1, 2
 """PT_LOAD and PF_W of <elf.h>."""
+_MAGIC = b"\x7fELF\x02\x01"
+"""Of 64 bits, least significant byte first."""
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+"""Elf64_Phdr: kind, flags, place in the file, address, physical one, bytes in the file, bytes in memory, alignment."""
+_HEADER = re.compile(r"^([0-9a-f]+)-[0-9a-f]+ r-.p 0+ \S+ \d+ +/.*\.so\b.*$", re.M)
 
 
 def _never_written() -> list[tuple[int, int]]:
-    """(start, stop), in whole pages, of the segments without leave to write of every loaded library."""
+    """(start, stop), in whole pages, of the segments without leave to write of every library, by its own header in memory.
+
+    The system's linker is not asked: while it counts libraries it keeps others from loading, and would have Python's lock
+    taken for each; a thread that has this lock and loads a library never gives it back then."""
     found: list[tuple[int, int]] = []
-    if sys.maxsize < 1 << 32:
-        return found  # other structures
-    page = mmap.PAGESIZE
-
-    def note(library: Any, size: int, data: object) -> int:
-        about = library.contents
-        for segment in about.segments[: about.count]:
-            if segment.kind == _LOADED and not segment.flags & _WRITTEN:
-                start = about.base + segment.address
-                stop = start + segment.size
-                found.append((start // page * page, -(-stop // page) * page))
-        return 0
-
-    kind = ctypes.PYFUNCTYPE(
-        ctypes.c_int, ctypes.POINTER(_Library), ctypes.c_size_t, ctypes.c_void_p
-    )
-    # With Python's lock: a thread that loads a library has it or does without, so neither waits for the other.
-    ctypes.PyDLL(None).dl_iterate_phdr(kind(note), None)
+    maps = Path("/proc/self/maps").read_text()
+    with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+        for mapping in _HEADER.finditer(maps):
+            # Not by address: what is unloaded meanwhile is an error here, and a crash there.
+            with suppress(OSError):
+                start = int(mapping[1], 16)
+                found += _fixed(start, os.pread(memory.fileno(), mmap.PAGESIZE, start))
     return found
+
+
+def _fixed(start: int, header: bytes) -> Iterator[tuple[int, int]]:
+    """(first, last) of those segments of the library at `start` that begins with `header`."""
+    page = mmap.PAGESIZE
+    if len(header) < page or not header.startswith(_MAGIC):
+        return
+    (at,), (size, count) = (
+        struct.unpack_from("<Q", header, 32),
+        struct.unpack_from("<HH", header, 54),
+    )
+    if size != _SEGMENT.size or at + size * count > page:
+        return
+    segments = (_SEGMENT.unpack_from(header, at + size * n) for n in range(count))
+    loaded = [s for s in segments if s[0] == _LOADED]
+    first = min((s[3] for s in loaded), default=0) // page * page
+    for _, flags, _, address, _, _, length, _ in loaded:
+        begin = start + address - first
+        if not flags & _WRITTEN:
+            yield begin // page * page, -(-(begin + length) // page) * page
 
 
 _MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-.p [0-9a-f]+ \S+ \d+ +/.*\.so\b.*$")

@@ -121,3 +121,32 @@ def test_planes_of_a_thread_are_taken_from_what_is_there() -> None:
     first, again = map(int, done.stdout.split())
     assert first > 20000
     assert again < 500
+
+
+LOADING = """
+import sys, threading
+import restore.allocation
+from pathlib import Path
+import _ctypes
+
+sys.setswitchinterval(1e-6)
+library = next(p for p in Path(sys.modules["_ctypes"].__file__).parent.glob("_lsprof*.so"))
+
+
+def load():
+    for _ in range(3000):
+        _ctypes.dlclose(_ctypes.dlopen(str(library), 2))
+
+
+loader = threading.Thread(target=load)
+loader.start()
+while loader.is_alive():
+    restore.allocation._never_written()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_thread_that_loads_a_library_meanwhile_is_not_held_up() -> None:
+    """Loading keeps Python's lock, and waits for the linker's: asking the linker with Python's functions waits the other
+    way round, for ever."""
+    subprocess.run([sys.executable, "-c", LOADING], check=True, timeout=60)
