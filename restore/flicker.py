@@ -24,7 +24,7 @@ Real = NDArray[np.float64]
 BLACK = 16.0
 HEIGHT = 72
 """Rows of the small pictures that are compared, or a little more or fewer."""
-WAVES = ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1))
+WAVES = tuple((down, across) for down in range(3) for across in range(4))
 """Half waves (down, across) of each cosine of the gain."""
 GAINS, OFFSET, LEVEL, WIDTH = len(WAVES), len(WAVES), len(WAVES) + 1, len(WAVES) + 2
 """Places of a step's numbers: gains (natural logarithms), the offset and the change of mean luma that they make (8-bit codes)."""
@@ -113,8 +113,10 @@ SIGMA, LOCAL_SIGMA = 12.0, 6.0
 how it is spread, which things that move change too."""
 _QUICK_SIGMA = 3.0
 """Taken where the slow part bends more than flicker makes it: in a fade ..."""
-_BEND, _LEAST_BEND = 0.7, 0.4
-"""... by so many usual steps, and codes of mean luma."""
+_BEND, _LEAST_BEND = 2.2, 0.2
+"""... by so many times what flicker's noise moves it, of which so many codes are always there; from twice that on, whole."""
+_EVEN = 4
+"""Frames on each side over which that is averaged: from frame to frame it must not change."""
 _SLOW = 36
 """Frames on each side of one that its slow part is found from."""
 _USUAL = 24
@@ -132,7 +134,7 @@ _SHOWN = 48
 _QUIET, _CERTAIN = 0.5, 1.0
 """Change of mean luma from frame to frame by flicker, in codes, root mean square: up to the one it is none, and from the
 other on it is treated whole. What moves changes brightness too, but not to and fro."""
-REACH = max(_RUN, _AFTER) + _USUAL + max(_SLOW, _SHOWN) + 1
+REACH = max(_RUN, _AFTER) + _USUAL + max(_SLOW + _EVEN, _SHOWN) + 1
 """Frames on each side of one that decide what is done to it."""
 
 
@@ -195,23 +197,23 @@ def flickers(steps: Real) -> Flicker:
     it alone, up to the last bit."""
     known = parts(steps)
     left = steps - known.content
-    excess = np.zeros_like(left)
+    slow, quick, bend = np.zeros_like(left), np.zeros_like(left), np.zeros(len(left))
     for t in range(len(left)):
         low = max(0, t - _SLOW)
         curve = left[low : t + _SLOW + 1].copy()
         curve[0] = 0
         curve = np.cumsum(curve, 0)
         curve -= curve[t - low].copy()
-        slow, quick, spread = (
-            (_slow(len(curve), t - low, sigma)[:, None] * curve).sum(0)
-            for sigma in (SIGMA, _QUICK_SIGMA, LOCAL_SIGMA)
-        )
-        bend = abs(float(quick[LEVEL] - slow[LEVEL])) / (
-            _BEND * float(known.usual[t]) + _LEAST_BEND
-        )
-        share = min(max(bend - 1, 0.0), 1.0)
-        excess[t] = -(slow + share * (quick - slow))
-        excess[t, 1:GAINS] = -spread[1:GAINS]
+        weights = [_slow(len(curve), t - low, s) for s in (SIGMA, _QUICK_SIGMA, LOCAL_SIGMA)]
+        slow[t], quick[t], spread = ((w[:, None] * curve).sum(0) for w in weights)
+        slow[t, 1:GAINS] = quick[t, 1:GAINS] = spread[1:GAINS]
+        noise = known.usual[t] * math.sqrt(float(((weights[1] - weights[0]) ** 2).sum()))
+        bend[t] = abs(quick[t, LEVEL] - slow[t, LEVEL]) / (noise + _LEAST_BEND)
+    certain = ((bend - _BEND) / _BEND).clip(0, 1)
+    excess = np.zeros_like(left)
+    for t in range(len(left)):
+        share = float(certain[max(0, t - _EVEN) : t + _EVEN + 1].mean())
+        excess[t] = -(slow[t] + share * (quick[t] - slow[t]))
     return Flicker(excess, _certainty(known.restless))
 
 

@@ -119,7 +119,7 @@ def test_neither_batches_nor_segments_matter(
 
 def test_a_frame_depends_on_its_reach_alone() -> None:
     rng = np.random.default_rng(4)
-    steps = rng.standard_normal((500, flicker.WIDTH)) * np.array([0.04] * 9 + [2, 4])
+    steps = rng.standard_normal((500, flicker.WIDTH)) * np.array([0.04] * flicker.GAINS + [2, 4])
     steps[200, -1], steps[300:330, -1] = 40, -5
     whole = flickers(steps)
     for first, stop in ((180, 190), (230, 231), (290, 340)):
