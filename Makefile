@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test install lint types unit wheel clean
+.PHONY: run test install lint types unit levels wheel clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -18,6 +18,7 @@ help:
 	@echo "make run      install into $(VENV), restore a generated old film, show where the result is"
 	@echo "make test     install into $(VENV), then lint, types and tests: what CI runs"
 	@echo "make install  only install into $(VENV)"
+	@echo "make levels   networks, training and whole pipelines at each class of CPU (LEVELS=avx2: at one)"
 	@echo "make wheel    build a wheel into dist/"
 	@echo "make clean    remove $(VENV), $(OUT)/, dist/ and caches"
 
@@ -56,6 +57,12 @@ types: $(READY)
 # One file after the other on every core: files share what they set up. Threads within a test would only get in each other's way.
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# Networks, training and whole pipelines as on CPUs that can do less than this one.
+LEVELS ?= baseline avx2 avx512 vnni bf16 amx
+levels: $(READY)
+	@for level in $(LEVELS); do echo "RESTORE_CPU=$$level"; RESTORE_CPU=$$level OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q \
+	  tests/nets tests/train tests/stages/test_upscale.py tests/stages/test_deblock.py tests/test_whole_pipelines.py || exit 1; done
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -7,6 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
+from restore.machine import bind_libraries
+
+bind_libraries()  # before PyTorch is loaded: $RESTORE_CPU lowers the tests too
+
 import torch
 
 from restore.color import ColorInfo, Matrix, Primaries, Siting, Transfer

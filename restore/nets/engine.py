@@ -141,10 +141,12 @@ class TorchEngine:
 
 def _compiled(net: nn.Module) -> Callable[[Tensor], Tensor]:
     """RuntimeError where there is no place for what compiling makes: that is code which is run, and PyTorch's own place for it is a
-    folder of /tmp under a name that anybody can foresee."""
+    folder of /tmp under a name that anybody can foresee. Each class of machine has a place of its own: what was compiled for
+    one gives another picture on the next, hundreds of codes off, and PyTorch does not tell them apart."""
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         try:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(private_dir(cache_dir() / "compiled"))
+            folder = private_dir(cache_dir() / f"compiled-{cpu_level()}")
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
         except OSError as error:
             raise RuntimeError(f"{error.filename}: cannot be used: {error.strerror}") from error
     return torch.compile(net)

@@ -24,6 +24,7 @@ from restore.nets.int8 import (
 )
 from restore.nets.openvino_engine import OpenVinoEngine
 from restore.nets.plain import MEAN, PlainSR
+from restore.nets.trial import LIMIT_CODES
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +60,18 @@ def in_whole_numbers(net: PlainSR, given: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def test_openvino_counts_as_the_reference_does(network: Network) -> None:
+def test_openvino_counts_as_the_reference_does(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("openvino", reason="the openvino extra is not installed")
     net = int8.plain(network)
     given = drawn_pictures(2, 1, seed=3)[:3, :, :33, :47]
-    found, exact = OpenVinoEngine(network, 2, "int8")(given), net(given)
-    wanted = in_whole_numbers(net, given)
+    wanted, exact = in_whole_numbers(net, given), net(given)
+    # Head and tail are in bf16 where the CPU has it, and what that adds is what bf16 may.
+    usual = OpenVinoEngine(network, 2, "int8")(given)
+    assert float((usual - wanted).square().mean().sqrt()) * 255 < LIMIT_CODES["bf16"] / 4
+    monkeypatch.setenv("RESTORE_CPU", "vnni")
+    found = OpenVinoEngine(network, 2, "int8")(given)
     rounding = float((wanted - exact).square().mean().sqrt())
     assert rounding > 0
     # Where a value lies between two codes the last bit decides; that is rare.

@@ -56,8 +56,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny.safetensors"
 
 
-def run(stage: Upscale, video: FrameBatch) -> Planes:
-    stage.load(video.format, BackEnds(CPU, 1))
+def run(stage: Upscale, video: FrameBatch, asked: str = "auto") -> Planes:
+    stage.load(video.format, BackEnds(CPU, 1, asked=asked))
     with torch.inference_mode():
         return stage.process(video)
 
@@ -117,8 +117,13 @@ def test_any_architecture(
     done = run(Upscale(model=model, factor=scale), video)
     with torch.inference_mode():
         wanted = enlarge(net, name, scale, video.planes[0])
-    assert float((done[0] - wanted).abs().max()) < REDUCED[native_bf16()] * CODE
     plain = run(Upscale(factor=scale), video)
+    # Untrained, 20 layers make residuals of 140 codes, of which bf16 is a hundredth off.
+    largest = float((wanted - plain[0]).abs().max()) if ARCHITECTURES[name].residual else 0.0
+    allowed = max(REDUCED[native_bf16()] * CODE, 0.01 * largest * native_bf16())
+    assert float((done[0] - wanted).abs().max()) < allowed
+    exact = run(Upscale(model=model, factor=scale), video, "torch-fp32")
+    assert float((exact[0] - wanted).abs().max()) < 0.01 * CODE
     assert all(torch.equal(a, b) for a, b in zip(done[1:], plain[1:], strict=True))
 
 
