@@ -61,7 +61,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES or b"\0" in content:
-            raise ValueError(f"not valid TOML: expected {what}, found no short text")
+            raise ValueError(
+                f"not valid TOML: expected {what}, found a file that is not text, or longer than 1 MiB"
+            )
         return parse_toml(content.decode("utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error

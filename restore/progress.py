@@ -94,7 +94,7 @@ class Display(Listener):
         if now.made:
             self._pace.add(time.monotonic(), now.made)
         rate, left = self._pace.rate, ""
-        counts = f"{now.frames} frames" + ("" if rate is None else f", {rate:.1f} frames/s")
+        counts = counted(now.frames, "frame") + ("" if rate is None else f", {rate:.1f} frames/s")
         if rate is not None and self._pace.settled:
             left = _left(now, rate)
         costs = ", ".join(
@@ -165,7 +165,7 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
         ("time", speed),
     ]
     if summary.kept:
-        rows.append(("kept from before", f"{summary.kept} segments"))
+        rows.append(("kept from before", counted(summary.kept, "segment")))
     rows.append(("lost", "\n".join(summary.losses) or "nothing"))
     for name, value in rows:
         table.add_row(Text(name, "bold"), value)
@@ -181,8 +181,8 @@ def closing_table(console: Console, summary: Summary, verbose: bool) -> None:
 
 
 def _frames(summary: Summary) -> str:
-    scenes = f" in {summary.scenes} scenes" if summary.scenes else ""
-    return f"{summary.frames}{scenes}, {summary.segments} segments"
+    scenes = f" in {counted(summary.scenes, 'scene')}" if summary.scenes else ""
+    return f"{summary.frames}{scenes}, {counted(summary.segments, 'segment')}"
 
 
 def _damaged(summary: Summary) -> str:
@@ -205,6 +205,11 @@ def _repeats(summary: Summary) -> str:
 def _offset(summary: Summary) -> str:
     error = summary.verified.av_offset_error_ms
     return "no audio" if error is None else f"{float(error):.1f} ms"
+
+
+def counted(number: int, noun: str) -> str:
+    """Writes `number` of `noun` (singular, with a regular plural): "1 frame", "2 frames"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def seconds_text(seconds: Fraction) -> str:

@@ -13,6 +13,7 @@ import imageio_ffmpeg
 import pytest
 
 from restore.cli import main
+from restore.progress import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -184,7 +185,7 @@ def test_run_makes_the_file_and_says_what_it_did(
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
     text = " ".join(done.stdout.split())
-    assert "frames 25, 1 segments" in text
+    assert "frames 25, 1 segment duration" in text
     assert "duration 0:01.000" in text
     assert "damaged frames none" in text
     assert "copied │ bit for bit" in text
@@ -390,3 +391,12 @@ def test_run_writes_a_page_and_report_does_too(
     done = restore("report", clip, "out.mkv", "other.html", "--offset", "0.2", "--film", "0.2")
     assert done.returncode == 0, done.stderr
     assert "No record of the run" in (tmp_path / "other.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 frames"), (1, "1 frame"), (2, "2 frames")])
+def test_one_is_no_plural(number: int, said: str) -> None:
+    assert counted(number, "frame") == said
+
+
+def test_check_counts_one_stage(restore: Restore) -> None:
+    assert "1 stage, no problems" in restore("check", "lanczos_x2").stdout

@@ -184,13 +184,13 @@ def check(
     from restore.io.output import CONTAINERS, fitted_to
     from restore.io.streams import plan_streams
     from restore.pipeline import find_pipeline, read_pipeline
-    from restore.progress import seconds_text
+    from restore.progress import counted, seconds_text
 
     path = find_pipeline(pipeline)
     spec = read_pipeline(path, set_ or [])
     for entry in spec.stages:
         entry.build().assets()
-    out.print(f"{path}: {len(spec.stages)} stages, no problems")
+    out.print(f"{path}: {counted(len(spec.stages), 'stage')}, no problems")
     if not inputs:
         return
     target = output or Path("out.mkv")

@@ -78,7 +78,7 @@ def test_a_bad_sidecar_stops_its_file_alone(tapes: Path, tmp_path: Path) -> None
         ("output = '/tmp/b.mkv'", "output: expected a file name"),
         ('output = "b\\u0000.mkv"', "output: expected a file name"),
         ('pipeline = "b\\u0000"', "no such pipeline file"),
-        ("\0", "found no short text"),
+        ("\0", "found a file that is not text"),
         ("set = ['align.radius=" + "[" * 20_000 + "']", "align"),
     ],
     ids=lambda given: str(given)[:24],
