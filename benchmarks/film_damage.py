@@ -110,6 +110,7 @@ def deflickered(film: Film, strength: str | float) -> tuple[Film, float]:
         return (whole[i : i + 8] for i in range(0, len(infos), 8))
 
     stage = StageSpec("deflicker", {"strength": strength}, "deflicker")
+    # Each clip is one scene: what flicker does to the detector of cuts is not the question.
     scenes = SceneOptions(detector="none")
     tables = (InputOptions(), scenes, MotionOptions(), OutputOptions())
     spec = PipelineSpec("deflicker", (stage,), *tables)

@@ -14,6 +14,9 @@ from restore import flicker
 from restore.stage import Stage
 from restore.video import Curve, FrameBatch, Planes
 
+_BLACKEST = 24.0
+"""Codes above black from which on all of an offset is taken away."""
+
 
 class Deflicker(Stage):
     """Put it first: everything that compares frames works better behind it."""
@@ -85,8 +88,13 @@ def _lessened(
         wave = _half_waves(size[0], down)[:, None] * _half_waves(size[1], across)[None]
         field.addcmul_(wave, -excess[number])
     gain = field.exp_().to(plane.device)
-    lower = black + float(excess[flicker.OFFSET]) / unit
-    return ((plane.float() - lower) * gain + black).to(plane.dtype)
+    light = plane.float() - black
+    if math.isfinite(unit):
+        # What is black is no part of the film: its border, a matte.
+        light = light - float(excess[flicker.OFFSET]) / unit * (light * (unit / _BLACKEST)).clamp(
+            0, 1
+        )
+    return (light * gain + black).to(plane.dtype)
 
 
 def _half_waves(count: int, number: int) -> Tensor:

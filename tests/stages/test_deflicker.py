@@ -98,6 +98,20 @@ def test_a_flash_stays_where_the_film_flickers(tmp_path: Path) -> None:
     assert done[20].mean() - done[[19, 21]].mean() > 0.8 * (lit[20].mean() - lit[[19, 21]].mean())
 
 
+def test_a_black_border_stays_black(tmp_path: Path) -> None:
+    """Though brightness flickers by an offset."""
+    clean = pan(30)
+    film = clean + np.rint(6 * np.random.default_rng(3).standard_normal((30, 1, 1)))
+    for frames in (clean, film):
+        frames[:, :, :20] = frames[:, :, -20:] = 16
+    done = made(film, tmp_path)
+    assert np.array_equal(done[:, :, :20], film[:, :, :20])
+    assert np.abs(done - film).mean() > 1
+    assert unrest(done[:, :, 20:-20], clean[:, :, 20:-20]) < 0.4 * unrest(
+        film[:, :, 20:-20], clean[:, :, 20:-20]
+    )
+
+
 def test_strength_is_a_share(tmp_path: Path) -> None:
     clean = pan(30)
     film = spoilt(clean)
