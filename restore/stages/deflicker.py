@@ -14,8 +14,8 @@ from restore import flicker
 from restore.stage import Stage
 from restore.video import Curve, FrameBatch, Planes
 
-_BLACKEST = 24.0
-"""Codes above black from which on all of an offset is taken away."""
+_BLACKEST = 8.0
+"""Codes above black from which on all of an offset is taken away; or twice the offset, so that no order of codes turns."""
 
 
 class Deflicker(Stage):
@@ -91,9 +91,9 @@ def _lessened(
     light = plane.float() - black
     if math.isfinite(unit):
         # What is black is no part of the film: its border, a matte.
-        light = light - float(excess[flicker.OFFSET]) / unit * (light * (unit / _BLACKEST)).clamp(
-            0, 1
-        )
+        offset = float(excess[flicker.OFFSET])
+        rise = max(_BLACKEST, 2 * abs(offset))
+        light = light - offset / unit * (light * (unit / rise)).clamp(0, 1)
     return (light * gain + black).to(plane.dtype)
 
 
