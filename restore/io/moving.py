@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from restore.io.parts import OpenPart
-from restore.io.reader import ReadFault, Report, begins_inside
+from restore.io.reader import ReadFault, Report, begins_inside, believable
 from restore.io.source import Span
 from restore.io.timeline import Stamp, repair_times
 
@@ -71,7 +71,10 @@ def in_order(
     first = next(flow, None)
     if first is None:
         return
-    stamped = (Stamp(p, p.pts if p.dts is None else p.dts) for p in chain([first], flow))
+    base = Fraction(first.time_base or 1)
+    stamped = (
+        Stamp(p, believable(p.pts if p.dts is None else p.dts, base)) for p in chain([first], flow)
+    )
     for timed in repair_times(stamped, Fraction(max(1, first.duration or 1))):
         packet = timed.item
         if faults is not None:

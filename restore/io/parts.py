@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from restore.errors import InputError
 from restore.io.card import accelerator, from_card
-from restore.io.reader import ReadFault, Report, frames_of, open_input, packets_of
+from restore.io.reader import ReadFault, Report, believable, frames_of, open_input, packets_of
 from restore.io.sequence import image_frames
 from restore.io.source import Part, Source
 from restore.io.timeline import LOOK_AHEAD, Stamp, Timed, repair_times
@@ -161,7 +161,7 @@ def _stamped(
     every = chain(held, frames)
     slot = _decoding_step(held, invented)
     if slot is None:
-        yield from (Stamp(frame, frame.pts) for frame in every)
+        yield from (Stamp(frame, believable(frame.pts, frame.time_base)) for frame in every)
         return
     last = 0
     for frame in every:

@@ -21,7 +21,7 @@ from restore.io.geometry import stated_turn
 from restore.io.hdr import hdr_names, hdr_of
 from restore.io.layout import PictureOptions
 from restore.io.pixels import has_alpha, is_full_range, is_rgb, planes_of, readable_as
-from restore.io.reader import MAX_SIDE, ReadFault, codec_name, frames_of, open_input
+from restore.io.reader import MAX_SIDE, ReadFault, believable, codec_name, frames_of, open_input
 from restore.io.side_data import travelling
 from restore.io.source import AudioStream, OtherStream, Part, Source, VideoStream
 from restore.io.sps import cut_at_start
@@ -243,7 +243,11 @@ def _video(
         ),
         frame_rate=Fraction(rate) if rate else None,
         header_duration=None if stream.duration is None else stream.duration * time_base,
-        start_pts=next((t for t in (frame.pts, frame.dts, stream.start_time) if t is not None), 0),
+        start_pts=next(
+            t
+            for said in (frame.pts, frame.dts, stream.start_time, 0)
+            if (t := believable(said, time_base)) is not None
+        ),
         turn=stated_turn(frame, losses),
         cut_at_start=cut_at_start(stream.codec_context.extradata) if codec == "h264" else (0, 0),
     )

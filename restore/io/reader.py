@@ -213,6 +213,15 @@ def frame_time(frame: av.AudioFrame) -> Fraction | None:
     return frame.pts * Fraction(frame.time_base)
 
 
+LATEST = 10**10
+"""Seconds, three centuries: some cameras count from 1970. A time beyond is a number that was damaged."""
+
+
+def believable(ticks: int | None, time_base: Fraction | None) -> int | None:
+    """The time, where it can be one at all."""
+    return None if ticks is None or abs(ticks * Fraction(time_base or 1)) > LATEST else ticks
+
+
 def begins_inside(packet: Packet[Any], span: Span, offset: Fraction = Fraction(0)) -> bool:
     """Whether a packet's time, `offset` seconds added, lies in `span`; one without a time does not."""
     stamp = packet.pts if packet.pts is not None else packet.dts

@@ -21,6 +21,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from restore.io.audio_frames import samples_in, silence_like
 from restore.io.moving import sound_packets
 from restore.io.parts import OpenPart, open_parts
 from restore.io.reader import Report, frame_time
@@ -156,19 +157,14 @@ def _silent(last: av.AudioFrame | None, packet: Packet[Any]) -> list[av.AudioFra
     due = last.pts * Fraction(last.time_base) + length
     if abs(packet.pts * Fraction(packet.time_base) - due) > length / 2:
         return []
-    level = 128 if last.format.name.startswith("u8") else 0
-    silent = av.AudioFrame.from_ndarray(
-        np.full_like(last.to_ndarray(), level), format=last.format.name, layout=last.layout.name
-    )
-    silent.sample_rate, silent.time_base = last.sample_rate, last.time_base
+    silent = silence_like(last)
     silent.pts = round(due / Fraction(last.time_base))
     return [silent]
 
 
 def to_samples(frame: av.AudioFrame, count: SoundCount) -> Samples:
     """A decoded frame, in 32 bits of which at most 24 (16 for short integers) are significant."""
-    raw = frame.to_ndarray()
-    samples = raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
+    samples = samples_in(frame)
     count.samples += len(samples)
     name = frame.format.name.removesuffix("p")
     if name == "u8":

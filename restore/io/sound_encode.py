@@ -14,6 +14,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from restore.io.audio_frames import MOST_PLANES
 from restore.io.sound import MAX_SILENCE, Samples, silence_of
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -159,8 +160,10 @@ def encode_samples(
 
 
 def _frame(codec: AudioCodecContext, block: Samples) -> av.AudioFrame:
-    """In the encoder's own format where that holds integers; else it converts."""
+    """In the encoder's own format where that holds integers, and PyAV can fill its planes; else it converts."""
     name = codec.format.name if codec.format.name.startswith(("s16", "s32")) else "s32"
+    if block.shape[1] > MOST_PLANES:
+        name = name.removesuffix("p")
     data: npt.NDArray[np.int32] | npt.NDArray[np.int16] = block
     if name.startswith("s16"):
         data = (block >> 16).astype(np.int16)

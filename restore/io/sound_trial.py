@@ -14,6 +14,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from restore.io.audio_frames import samples_in
 from restore.io.containers import LEAD
 from restore.io.names import lost_names, name_stream
 from restore.io.reader import codec_name, frame_time
@@ -169,9 +170,7 @@ def _frames(stream: AudioStream, packet: Packet[Any]) -> list[av.AudioFrame]:
 
 
 def _sound(frame: av.AudioFrame) -> Sound:
-    raw = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    planes = raw if frame.format.is_planar else raw.reshape(-1, channels).T
+    planes = samples_in(frame).T
     peak = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0}.get(
         frame.format.name.rstrip("p"), 1.0
     )

@@ -12,11 +12,13 @@ from typing import Any
 
 import av
 import imageio_ffmpeg
+import numpy as np
 import pytest
 from av.packet import Packet
 
 from restore.errors import OutputError
 from restore.io import mux, sound
+from restore.io.audio_frames import samples_in, silence_like
 from restore.io.probe import InputOptions, probe
 from restore.pipeline import PipelineSpec, read_pipeline
 from restore.placing import read_plain
@@ -349,3 +351,35 @@ def test_samples_before_the_first_known_time_count_from_it(
     (start,) = starts
     assert start is not None and true is not None
     assert abs(start - true) < Fraction(2, 1000)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts", "out.avi"])
+def test_a_time_of_a_billion_years_is_none(tmp_path: Path, spec: PipelineSpec, name: str) -> None:
+    known = clip(tmp_path / "known.nut", "-c:v", "mpeg4", "-c:a", "mp2")
+
+    def damaged(packets: Packets) -> Packets:
+        for group in (of_sound(packets), [p for p in packets if p not in of_sound(packets)]):
+            group[-1].pts = group[-1].dts = 3 << 60
+        return packets
+
+    source = remuxed(known, "damaged.nut", damaged)
+    made = restored(spec, source, name)
+    assert made.summary.frames == 25
+    assert Fraction(19, 10) < made.summary.duration < Fraction(22, 10)
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(7, "6.1"), (8, "7.1"), (16, "16 channels")])
+def test_sound_of_many_planes_is_read_to_the_last_and_no_further(
+    channels: int, layout: str
+) -> None:
+    """FFmpeg puts no null pointer behind eight planes or more, where PyAV looks for one."""
+    wanted = np.arange(100 * channels, dtype=np.float32).reshape(1, -1) / 2**20
+    packed = av.AudioFrame.from_ndarray(wanted, format="flt", layout=layout)
+    packed.sample_rate = 48000
+    (planar,) = av.AudioResampler(format="fltp", layout=layout, rate=48000).resample(packed)
+    assert planar.format.is_planar
+    assert np.array_equal(samples_in(planar), wanted.reshape(100, channels))
+    silent = silence_like(planar)
+    assert silent.samples == 100
+    assert sound.to_samples(silent, sound.SoundCount()).shape == (100, channels)
+    assert sound.to_samples(planar, sound.SoundCount()).shape == (100, channels)
