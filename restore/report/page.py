@@ -137,6 +137,21 @@ def _film(film: Film | None, pictures: Pictures) -> list[str]:
     ]
 
 
+def check_record(record: Mapping[str, Any]) -> None:
+    """Make all that a page shows of `record`. Raises KeyError, TypeError, ValueError, AttributeError or ArithmeticError where
+    it lacks something or holds it as another type: asked before the work, not after it."""
+    _repairs(record, 0.0)
+    _made_by(record)
+
+
+def _repairs(record: Mapping[str, Any], first: float) -> list[tuple[float, str]]:
+    """Seconds behind `first`, in ms, and kind of each repair that `record` tells."""
+    return [
+        (float(r["pts_ms"] - first) / 1000, str(r["action"]) if r["decoded"] else "put in")
+        for r in record.get("repaired_frames", [])
+    ]
+
+
 def _timeline(facts: Facts, found: Survey, whole: tuple[float, float]) -> list[str]:
     record = facts.record or {}
     marks: list[tuple[str, str, list[tuple[float, str]]]] = []
@@ -144,10 +159,7 @@ def _timeline(facts: Facts, found: Survey, whole: tuple[float, float]) -> list[s
     if damaged:
         marks.append(("damage", "damage", damaged))
     first = float(facts.first * 1000)
-    repairs = [
-        ((r["pts_ms"] - first) / 1000, r["action"] if r["decoded"] else "put in")
-        for r in record.get("repaired_frames", [])
-    ]
+    repairs = _repairs(record, first)
     if repairs:
         marks.append(("repair", "repairs", repairs))
     lone = [(float(t), f"only {who} has a frame here") for t, who in found.lone]
@@ -256,7 +268,10 @@ def _pipeline(facts: Facts) -> list[str]:
             "<code>--record FILE</code> (what <code>--json</code> wrote) shows the pipeline here.</p>"
         )
         return parts
-    record = facts.record
+    return [*parts, *_made_by(facts.record)]
+
+
+def _made_by(record: Mapping[str, Any]) -> list[str]:
     pipeline = record["pipeline"]
     rows = [
         ("pipeline", pipeline["name"]),
@@ -271,7 +286,6 @@ def _pipeline(facts: Facts) -> list[str]:
     settings = escape(json.dumps(pipeline["settings"], indent=1, ensure_ascii=False))
     timing = escape(json.dumps(record["timing"], indent=1, ensure_ascii=False))
     return [
-        *parts,
         f'<table class="facts"><tbody>{table}</tbody></table>',
         f"<details><summary>Every setting</summary><pre>{settings}</pre></details>",
         f"<details><summary>Time it took, in seconds</summary><pre>{timing}</pre></details>",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -22,14 +23,18 @@ from restore.io.probe import InputOptions
 from restore.io.source import Source
 from restore.io.text import printable
 from restore.metrics.niqe import CleanModel, fit
+from restore.placing import read_plain
 from restore.preview.moments import choose
 from restore.preview.sheet import size_text
-from restore.report.page import Facts, page
+from restore.report.page import Facts, check_record, page
 from restore.report.pictures import take
 from restore.report.survey import against_truth, survey
 from restore.writing import write_whole
 
 STILLS = 8
+
+
+_RECORD_LIMIT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -113,14 +118,22 @@ def _as_recorded(job: Report) -> Report:
         asked, settings = job.record["asked"], job.record["pipeline"]["settings"]
         offset, reading = job.offset, job.input
         if offset is None and (asked["start"], asked["end"]) != (None, None):
-            offset = Fraction(asked["start"] or 0)
+            offset = _seconds(asked["start"] or "0")
         if reading == InputOptions():
             reading = InputOptions.model_validate(settings["input"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"--record: expected what 'restore run --json' wrote, found no time range or no [input] in it: {error}"
         ) from error
     return replace(job, offset=offset, input=reading)
+
+
+def _seconds(text: str) -> Fraction:
+    """A time as a record tells it, such as '41/2'. Raises ValueError and ZeroDivisionError; '1e999999999', which would be
+    counted with for hours, is none."""
+    if re.fullmatch(r"[\d./]{1,40}", text, re.ASCII) is None:
+        raise ValueError(f"expected seconds, got {text[:40]!r}")
+    return Fraction(text)
 
 
 def check_page(output: Path, others: Iterable[Path], overwrite: bool) -> None:
@@ -138,10 +151,14 @@ def check_page(output: Path, others: Iterable[Path], overwrite: bool) -> None:
 def read_record(path: Path) -> dict[str, Any]:
     """What `restore run --json` wrote. Raises InputError."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        # Through a link too, but a pipe or a device is never waited for.
+        document = json.loads(read_plain(path.resolve(strict=True), _RECORD_LIMIT))
         if document["format"] != "restore report" or document["version"] != 1:
             raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        check_record(document)
+    except RecursionError:
+        raise InputError(f"--record {path}: is nested too deep for a record") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"--record {path}: expected what 'restore run --json' wrote (format 'restore report', version 1): {error}"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -247,6 +248,40 @@ def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
         read_record(tmp_path / "r.json")
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, "9" * 6_000, "[]", "3", "\udcff", None])
+def test_what_is_no_record_is_one_error(tmp_path: Path, text: str | None) -> None:
+    record = tmp_path / "r.json"
+    if text is None:
+        os.mkfifo(record)  # would be waited for
+    else:
+        record.write_text(text, "utf-8", "surrogateescape")
+    with pytest.raises(InputError, match=r"--record .*r\.json: "):
+        read_record(record)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"versions": []},
+        {"timing": None, "pipeline": {}},
+        {"input": {"files": ["a"]}},
+        {"weights": 3},
+        {"output": "a"},
+        {"repaired_frames": [{"pts_ms": "1", "decoded": True, "action": ""}]},
+        {"repaired_frames": 1},
+    ],
+)
+def test_a_record_is_checked_before_the_work(
+    tmp_path: Path, job: Report, change: dict[str, object]
+) -> None:
+    (tmp_path / "whole.json").write_text(json.dumps(job.record))
+    (tmp_path / "link.json").symlink_to(tmp_path / "whole.json")
+    assert read_record(tmp_path / "link.json") == job.record
+    (tmp_path / "r.json").write_text(json.dumps({**(job.record or {}), **change}))
+    with pytest.raises(InputError, match="restore run --json"):
+        read_record(tmp_path / "r.json")
+
+
 def test_the_record_says_where_a_part_lies(job: Report) -> None:
     record = {
         "asked": {"start": "20", "end": None},
@@ -258,6 +293,9 @@ def test_the_record_says_where_a_part_lies(job: Report) -> None:
     assert _as_recorded(replace(known, offset=Fraction(1))).offset == 1
     whole = {**record, "asked": {"start": None, "end": None}}
     assert _as_recorded(replace(job, record=whole)).offset is None
-    for broken in ({}, {"asked": 3}, {**record, "asked": {"start": "x", "end": None}}):
+    starts = [
+        {**record, "asked": {"start": s, "end": None}} for s in ("x", "1/0", "1e9999999999", 2e9)
+    ]
+    for broken in ({}, {"asked": 3}, *starts):
         with pytest.raises(InputError, match="--record: expected what 'restore run --json' wrote"):
             _as_recorded(replace(job, record=broken))
