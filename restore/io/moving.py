@@ -75,13 +75,24 @@ def in_order(
     stamped = (
         Stamp(p, believable(p.pts if p.dts is None else p.dts, base)) for p in chain([first], flow)
     )
-    for timed in repair_times(stamped, Fraction(max(1, first.duration or 1))):
+    length = max(1, first.duration or 1)
+    said, late = first.pts if first.dts is None else first.dts, None
+    for timed in repair_times(stamped, Fraction(length)):
         packet = timed.item
+        if late is None:
+            # FFmpeg may give the first two packets of an AVI file one time. AVI has no times, it counts: the first is right.
+            late = length if _counts(packet) and said == timed.pts + length else 0
         if faults is not None:
             faults.moved += timed.repair not in (None, "missing", "wrapped")
         lead = 0 if packet.pts is None or packet.dts is None else packet.pts - packet.dts
-        packet.dts, packet.pts = timed.pts, timed.pts + lead
+        packet.dts, packet.pts = timed.pts + late, timed.pts + late + lead
         yield packet
+
+
+def _counts(packet: Packet[Any]) -> bool:
+    """Whether the packet's container has no times of its own for sound."""
+    stream = packet.stream  # none of a packet that is made here
+    return stream is not None and bool(stream.container.format.name == "avi")
 
 
 _SETUP: Final = "new_extradata"
