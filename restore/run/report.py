@@ -57,10 +57,15 @@ def is_aborted_record(path: Path, output: Path | None) -> bool:
     try:
         found = json.loads(read_plain(path, _RECORD_LIMIT))
         aborted = found["format"] == FORMAT and found["outcome"] in ("failed", "interrupted")
-        of_output = output is not None and found["asked"]["output"] == str(output.absolute())
+        # The folder of one file may be spelled in several ways, through a link too.
+        of_output = output is not None and _place(Path(found["asked"]["output"])) == _place(output)
         return bool(aborted and of_output)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def _place(path: Path) -> Path:
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def write_report(

@@ -136,6 +136,10 @@ def test_the_record_of_an_aborted_run_gives_way_and_no_other(job: Job) -> None:
     assert json.loads(record.read_text())["outcome"] == "interrupted"
     with pytest.raises(OutputError, match="--overwrite"):
         prepare(replace(job, output=job.output.with_name("other.mkv")))
+    link = job.output.parent / "link"
+    link.symlink_to(".")
+    prepare(replace(job, output=link / job.output.name))  # the same file by another path
+    link.unlink()
     run(job)
     assert names(job) == ["out.mkv", "record.json"]
     job.output.unlink()
