@@ -193,7 +193,8 @@ def configure(context: VideoCodecContext, options: OutputOptions, fmt: VideoForm
         os.environ.setdefault("SVT_LOG", "1")
     context.width, context.height, context.pix_fmt = fmt.width, fmt.height, name
     context.time_base = 1 / NOMINAL_RATE if options.codec in NUMBERED else fmt.time_base
-    context.framerate = NOMINAL_RATE
+    # No frame may last less than a tick: libvpx refuses one of 0 ticks.
+    context.framerate = min(NOMINAL_RATE, 1 / context.time_base)
     context.sample_aspect_ratio = fmt.sample_aspect
     context.colorspace = fmt.color.matrix
     context.color_primaries = fmt.color.primaries

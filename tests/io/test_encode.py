@@ -52,6 +52,17 @@ def test_times_are_exact_and_bytes_repeat(tmp_path: Path, codec: str) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nut", "b.nut"]
 
 
+@pytest.mark.parametrize("codec", sorted(FAST))
+def test_frames_may_last_a_tick_of_any_length(tmp_path: Path, codec: str) -> None:
+    """Theora and VP8 count frames: their clock ticks once each."""
+    options = OutputOptions(codec=codec, preset=FAST[codec])
+    fmt = encoded_format(options, make_format(time_base=Fraction(1, 12)))
+    path = tmp_path / "a.nut"
+    with SegmentEncoder(path, fmt, options) as encoder:
+        encoder.write(make_batch(fmt, range(6)))
+    assert frame_times(path) == [Fraction(n, 12) for n in range(6)]
+
+
 @pytest.mark.parametrize("base", [Fraction(1001, 30000), Fraction(1, 90000), Fraction(1, 1200000)])
 def test_any_time_base_is_kept(tmp_path: Path, base: Fraction) -> None:
     fmt = make_format(time_base=base)
